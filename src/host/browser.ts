@@ -1,0 +1,195 @@
+/**
+ * The browser adapter: WebGPU of the page or worker, files in the origin private file system
+ * (OPFS). Sync access handles exist only in dedicated workers, so writing runs there; a rename is
+ * copy and delete, since OPFS moves folders nowhere reliably. SHA-256 is our own incremental one:
+ * `crypto.subtle` cannot be fed in pieces.
+ */
+import { ScionError } from '../base/errors.ts';
+import { Sha256 } from '../base/sha256.ts';
+import { baseName, dirName, joinPath, normalPath } from '../base/path.ts';
+import type { DirEntry, FileReader, FileStat, FileWriter, Host, HostFiles } from './types.ts';
+
+interface SyncHandle {
+  read(into: Uint8Array, options: { at: number }): number;
+  write(from: Uint8Array, options: { at: number }): number;
+  truncate(size: number): void;
+  getSize(): number;
+  flush(): void;
+  close(): void;
+}
+
+type OpfsFile = FileSystemFileHandle & { createSyncAccessHandle(): Promise<SyncHandle> };
+
+const parts = (path: string) =>
+  normalPath(path)
+    .split('/')
+    .filter((p) => p !== '' && p !== '.');
+
+function opfsError(error: unknown, doing: string, path: string): ScionError {
+  const name = (error as { name?: string }).name ?? '';
+  if (name === 'QuotaExceededError') return new ScionError('space', `cannot ${doing} ${path}: the browser's storage quota is used up; delete old runs`, { path }, error);
+  if (name === 'NotFoundError') return new ScionError('input', `cannot ${doing} ${path}: no such file or folder`, { path }, error);
+  return new ScionError('io', `cannot ${doing} ${path}: ${name || String(error)}`, { path }, error);
+}
+
+async function folder(path: string, create = false): Promise<FileSystemDirectoryHandle> {
+  let at = await navigator.storage.getDirectory();
+  for (const part of parts(path)) at = await at.getDirectoryHandle(part, { create });
+  return at;
+}
+
+async function file(path: string, create = false): Promise<OpfsFile> {
+  return (await (await folder(dirName(path))).getFileHandle(baseName(path), { create })) as OpfsFile;
+}
+
+async function guarded<T>(doing: string, path: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw opfsError(error, doing, path);
+  }
+}
+
+class OpfsReader implements FileReader {
+  readonly size: number;
+  private readonly blob: Blob;
+
+  constructor(blob: Blob) {
+    this.blob = blob;
+    this.size = blob.size;
+  }
+
+  async read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
+    return new Uint8Array(await this.blob.slice(offset, offset + length).arrayBuffer());
+  }
+
+  async close(): Promise<void> {}
+}
+
+class OpfsWriter implements FileWriter {
+  private readonly handle: SyncHandle;
+  private readonly path: string;
+  private at: number;
+
+  constructor(handle: SyncHandle, at: number, path: string) {
+    this.handle = handle;
+    this.at = at;
+    this.path = path;
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    try {
+      this.at += this.handle.write(bytes, { at: this.at });
+    } catch (error) {
+      throw opfsError(error, 'write', this.path);
+    }
+  }
+
+  async sync(): Promise<void> {
+    this.handle.flush();
+  }
+
+  async close(): Promise<void> {
+    this.handle.close();
+  }
+}
+
+async function moveTree(from: string, to: string): Promise<void> {
+  const stat = await opfsFiles.stat(from);
+  if (!stat?.isDirectory) {
+    await opfsFiles.write(to, await opfsFiles.read(from));
+    return;
+  }
+  await opfsFiles.makeDir(to);
+  for (const entry of await opfsFiles.list(from)) await moveTree(joinPath(from, entry.name), joinPath(to, entry.name));
+}
+
+/** Files in the origin private file system. */
+export const opfsFiles: HostFiles = {
+  read: (path) => guarded('read', path, async () => new Uint8Array(await (await (await file(path)).getFile()).arrayBuffer())),
+  open: (path) => guarded('open', path, async () => new OpfsReader(await (await file(path)).getFile())),
+  create: (path, options) =>
+    guarded('create', path, async () => {
+      const handle = await (await file(path, true)).createSyncAccessHandle();
+      if (!options?.append) handle.truncate(0);
+      return new OpfsWriter(handle, options?.append ? handle.getSize() : 0, path);
+    }),
+  async write(path, bytes) {
+    const writer = await this.create(path);
+    try {
+      await writer.write(bytes);
+      await writer.sync();
+    } finally {
+      await writer.close();
+    }
+  },
+  async stat(path): Promise<FileStat | null> {
+    if (parts(path).length === 0) return { size: 0, isDirectory: true, modified: 0 };
+    try {
+      const parent = await folder(dirName(path));
+      try {
+        const blob = await (await parent.getFileHandle(baseName(path))).getFile();
+        return { size: blob.size, isDirectory: false, modified: blob.lastModified };
+      } catch {
+        await parent.getDirectoryHandle(baseName(path));
+        return { size: 0, isDirectory: true, modified: 0 };
+      }
+    } catch {
+      return null;
+    }
+  },
+  list: (path) =>
+    guarded('list', path, async () => {
+      const out: DirEntry[] = [];
+      for await (const [name, handle] of (await folder(path)).entries()) out.push({ name, isDirectory: handle.kind === 'directory' });
+      return out.sort((a, b) => (a.name < b.name ? -1 : 1));
+    }),
+  makeDir: (path) => guarded('create folder', path, async () => void (await folder(path, true))),
+  rename: (from, to) =>
+    guarded(`rename to ${to}`, from, async () => {
+      await moveTree(from, to);
+      await opfsFiles.remove(from);
+    }),
+  async remove(path) {
+    try {
+      await (await folder(dirName(path))).removeEntry(baseName(path), { recursive: true });
+    } catch (error) {
+      if ((error as { name?: string }).name !== 'NotFoundError') throw opfsError(error, 'remove', path);
+    }
+  },
+  async syncDir() {},
+  async free() {
+    const { quota, usage } = await navigator.storage.estimate();
+    return quota === undefined ? null : quota - (usage ?? 0);
+  },
+  async createExclusive(path, bytes) {
+    if (await this.stat(path)) return false;
+    await this.write(path, bytes);
+    return true;
+  },
+};
+
+/** The host of a page or a dedicated worker. */
+export const browserHost: Host = {
+  kind: 'browser',
+  version: typeof navigator === 'undefined' ? 'browser' : navigator.userAgent,
+  files: opfsFiles,
+  async gpu() {
+    const gpu = navigator.gpu as GPU | undefined;
+    if (!gpu) {
+      throw new ScionError('device', 'this browser offers no WebGPU here; use Chrome or Edge 113+, Safari 26+ or Firefox 141+ on a secure (https or localhost) page');
+    }
+    return gpu;
+  },
+  sha256: async () => new Sha256(),
+  now: () => performance.now(),
+  env: () => undefined,
+  cwd: '/',
+  pid: 0,
+  processAlive: () => null,
+  cacheDir: '/cache',
+  residentBytes: () => null,
+  heapBytes: () => (performance as { memory?: { usedJSHeapSize: number } }).memory?.usedJSHeapSize ?? null,
+  onInterrupt: () => () => {},
+  sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+};

@@ -1,0 +1,110 @@
+/**
+ * What scion asks of the machine it runs on: files, clock, hashing, memory, signals and the GPU
+ * entry. One interface, three adapters (`node.ts`, `deno.ts`, `browser.ts`); nothing else in `src`
+ * touches `node:`, `Deno.*`, OPFS or `navigator`.
+ */
+
+/** Facts of one file or folder. */
+export interface FileStat {
+  readonly size: number;
+  readonly isDirectory: boolean;
+  /** Milliseconds since the epoch. */
+  readonly modified: number;
+}
+
+/** One entry of a folder listing. */
+export interface DirEntry {
+  readonly name: string;
+  readonly isDirectory: boolean;
+}
+
+/** Random access to an open file. Reads past the end give fewer bytes, never an error. */
+export interface FileReader {
+  readonly size: number;
+  read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
+  close(): Promise<void>;
+}
+
+/** Sequential writing; nothing is durable before `sync`. */
+export interface FileWriter {
+  write(bytes: Uint8Array): Promise<void>;
+  /** Makes everything written so far durable (fsync where the host has one). */
+  sync(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Files. Paths are `/`-separated strings; errors are ScionError of kind `io`, `space` or `input`. */
+export interface HostFiles {
+  read(path: string): Promise<Uint8Array<ArrayBuffer>>;
+  open(path: string): Promise<FileReader>;
+  /** Creates or truncates, or appends. Parent folders must exist. */
+  create(path: string, options?: { append?: boolean }): Promise<FileWriter>;
+  write(path: string, bytes: Uint8Array): Promise<void>;
+  stat(path: string): Promise<FileStat | null>;
+  list(path: string): Promise<DirEntry[]>;
+  makeDir(path: string): Promise<void>;
+  rename(from: string, to: string): Promise<void>;
+  /** Removes a file or a whole folder; a missing one is fine. */
+  remove(path: string): Promise<void>;
+  /** fsync of a folder, where the host has one: makes renames durable. */
+  syncDir(path: string): Promise<void>;
+  /** Bytes free on the file system of `path`, where the host can tell. */
+  free(path: string): Promise<number | null>;
+  /** Creates a file that must not exist yet, with this content; false if it exists. For lock files. */
+  createExclusive(path: string, bytes: Uint8Array): Promise<boolean>;
+}
+
+/** Incremental SHA-256; `hex` ends it. */
+export interface Hasher {
+  update(bytes: Uint8Array): void;
+  hex(): string;
+}
+
+/** How the GPU entry is opened. */
+export interface GpuOptions {
+  /** Part of an adapter's name; the first match is taken. */
+  readonly adapter?: string;
+  /** Dawn only: `null` compiles and validates without executing. */
+  readonly backend?: 'vulkan' | 'metal' | 'd3d12' | 'null';
+  /** Dawn only: faster, less guarded code (robustness off). Never in tests. */
+  readonly fast?: boolean;
+}
+
+/** The machine. */
+export interface Host {
+  readonly kind: 'node' | 'deno' | 'browser';
+  /** For example `Node 24.21.0`. */
+  readonly version: string;
+  readonly files: HostFiles;
+  /** The WebGPU entry; a ScionError of kind `device` says what to install if there is none. */
+  gpu(options?: GpuOptions): Promise<GPU>;
+  sha256(): Promise<Hasher>;
+  /** Monotonic milliseconds. */
+  now(): number;
+  env(name: string): string | undefined;
+  readonly cwd: string;
+  readonly pid: number;
+  /** True if a process with this id runs; null where the host cannot tell. */
+  processAlive(pid: number): boolean | null;
+  /** Folder for caches that may be deleted at any time. */
+  readonly cacheDir: string;
+  /** Resident memory of this process in bytes, where known. */
+  residentBytes(): number | null;
+  /** JavaScript heap in use in bytes, where known. */
+  heapBytes(): number | null;
+  /** Calls `stop` on SIGINT and SIGTERM; gives back the way to stop listening. */
+  onInterrupt(stop: (signal: string) => void): () => void;
+  sleep(ms: number): Promise<void>;
+}
+
+/** What only the command line uses: arguments, standard streams, exit. */
+export interface HostTerminal {
+  readonly args: string[];
+  readonly isTerminal: boolean;
+  readonly columns: number;
+  out(text: string): void;
+  err(text: string): void;
+  /** Lines of standard input until its end. */
+  lines(): AsyncIterable<string>;
+  exit(code: number): never;
+}
