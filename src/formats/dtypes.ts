@@ -5,28 +5,31 @@
 import { ScionError } from '../base/errors.ts';
 import { bfloatToFloat, floatToBfloat, floatToHalf, halfToFloat } from '../base/half.ts';
 
-/** Bits an element, by safetensors name. Widths below a byte are packed without gaps. */
+/**
+ * Bits an element, by safetensors name, in the reference implementation's order, which is also the
+ * order (reversed) in which its writer lays tensors out. Widths below a byte are packed without gaps.
+ */
 export const DTYPE_BITS = {
   BOOL: 8,
-  U8: 8,
-  I8: 8,
-  U16: 16,
-  I16: 16,
-  U32: 32,
-  I32: 32,
-  U64: 64,
-  I64: 64,
   F4: 4,
   F6_E2M3: 6,
   F6_E3M2: 6,
-  F8_E4M3: 8,
+  U8: 8,
+  I8: 8,
   F8_E5M2: 8,
+  F8_E4M3: 8,
   F8_E8M0: 8,
+  I16: 16,
+  U16: 16,
   F16: 16,
   BF16: 16,
+  I32: 32,
+  U32: 32,
   F32: 32,
-  F64: 64,
   C64: 64,
+  F64: 64,
+  I64: 64,
+  U64: 64,
 } as const;
 
 /** An element type a file may name. */

@@ -1,7 +1,7 @@
 /**
  * The writing half of safetensors. The header goes out first, so all shapes must be known, but the
  * bytes may come in chunks from anywhere: nothing larger than a chunk is held. Tensors are laid out
- * by falling element width and then by name, as the reference writer does, and metadata keys are
+ * by falling element width and then by name, exactly as the reference writer does, and metadata keys are
  * sorted: equal content gives equal files, whatever the order of the entries.
  */
 import { invariant, ScionError } from '../base/errors.ts';
@@ -26,6 +26,11 @@ export function tensorEntry(name: string, dtype: FileDtype, shape: readonly numb
   return { name, dtype, shape, chunks: () => [bytes] };
 }
 
+/** Wide types first, so that every tensor is aligned to its width. */
+const LAYOUT_RANK: ReadonlyMap<string, number> = new Map(Object.keys(DTYPE_BITS).map((dtype, i) => [dtype, i]));
+
+const rank = (dtype: FileDtype): number => LAYOUT_RANK.get(dtype) ?? 0;
+
 const compareNames = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
 /** Bytes of an entry, after the checks that a reader will make as well. Kind `input` on failure. */
@@ -39,7 +44,7 @@ export function entryBytes(entry: TensorEntry): number {
 
 /** The entries in the order in which their bytes lie in a file. Kind `input` for a name used twice. */
 export function layoutOrder(entries: readonly TensorEntry[]): TensorEntry[] {
-  const ordered = [...entries].sort((a, b) => DTYPE_BITS[b.dtype] - DTYPE_BITS[a.dtype] || compareNames(a.name, b.name));
+  const ordered = [...entries].sort((a, b) => rank(b.dtype) - rank(a.dtype) || compareNames(a.name, b.name));
   const names = new Set<string>();
   for (const { name } of ordered) {
     if (names.has(name)) throw new ScionError('input', `tensor ${shown(name)} is given twice`, { name });
