@@ -66,8 +66,10 @@ function deb822(text) {
     let last = '';
     for (const line of stanza.split('\n')) {
       const match = /^([A-Za-z-]+):\s*(.*)$/.exec(line);
-      if (match) fields[(last = match[1].toLowerCase())] = match[2].trim();
-      else if (/^\s/.test(line) && last) fields[last] += `\n${line.trim()}`;
+      if (match) {
+        last = match[1].toLowerCase();
+        fields[last] = match[2].trim();
+      } else if (/^\s/.test(line) && last) fields[last] += `\n${line.trim()}`;
     }
     if (!/\bdeb\b/.test(fields.types ?? '') || /^(no|false)$/i.test(fields.enabled ?? '')) continue;
     // A key block written into the file itself cannot stand on one line; apt's own trusted keys must do then.
@@ -102,7 +104,10 @@ let updated = false;
 async function update() {
   if (updated) return true;
   // One broken third-party source must not keep the distribution's own packages away, so its failure is only said.
-  const { code, stderr } = await capture('apt-get', ['update', '-q', '-o', 'Acquire::Retries=3', '-o', 'DPkg::Lock::Timeout=120'], { env: ENV(), timeoutMs: 300_000 });
+  const { code, stderr } = await capture('apt-get', ['update', '-q', '-o', 'Acquire::Retries=3', '-o', 'DPkg::Lock::Timeout=120'], {
+    env: ENV(),
+    timeoutMs: 300_000,
+  });
   if (code !== 0) say(`scion: apt-get update ended with ${code}: ${stderr.trim().split('\n').slice(-2).join(' ')}`);
   updated = true;
   return code === 0;

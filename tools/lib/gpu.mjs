@@ -40,12 +40,13 @@ function swiftshaderEnv(env) {
   return { ...env, VK_ICD_FILENAMES: icd, VK_DRIVER_FILES: icd, LD_LIBRARY_PATH: libraries };
 }
 
-/**
- * The environment for a command in a checkout that was set up before: SwiftShader's if set-up had to
- * unpack it (it only does so where nothing else answers), else the machine's own.
- */
+/** Remembers between commands which driver answered last. */
+const CHOICE = at('.scion', 'driver');
+
+/** The environment for a command in a checkout that was set up before: SwiftShader's if that was what answered, else the machine's own. */
 export function savedEnv() {
-  return existsSync(SWIFTSHADER) ? swiftshaderEnv(baseEnv()) : baseEnv();
+  const swiftshader = existsSync(CHOICE) && readFileSync(CHOICE, 'utf8').trim() === 'swiftshader' && existsSync(SWIFTSHADER);
+  return swiftshader ? swiftshaderEnv(baseEnv()) : baseEnv();
 }
 
 /** The npm package that carries SwiftShader and Chromium; only Linux x64 has one. */
@@ -54,7 +55,9 @@ export async function ensureBrowserPackage() {
   if (isDeno) {
     if (!existsSync(PACKAGE_BIN)) {
       const cwd = at('tools', 'swiftshader');
-      const { code, stderr } = await timed('installing the SwiftShader package', () => capture(process.execPath, ['install', '--no-lock', '--node-modules-dir=auto'], { cwd }));
+      const { code, stderr } = await timed('installing the SwiftShader package', () =>
+        capture(process.execPath, ['install', '--no-lock', '--node-modules-dir=auto'], { cwd }),
+      );
       if (code !== 0) throw new SetupError(`deno install failed in ${cwd}: ${stderr.trim()}`);
     }
   } else {
@@ -83,7 +86,8 @@ async function installSwiftshader() {
 /** What the user of this machine can type to get an adapter. */
 function advice() {
   const os = distribution();
-  if (!isDebianLike(os)) return 'install a Vulkan driver and loader (for a CPU: Mesa lavapipe), for example: sudo dnf install mesa-vulkan-drivers vulkan-loader';
+  if (!isDebianLike(os))
+    return 'install a Vulkan driver and loader (for a CPU: Mesa lavapipe), for example: sudo dnf install mesa-vulkan-drivers vulkan-loader';
   const from = os.codename === 'bookworm' ? ' -t bookworm-backports' : '';
   return `run: sudo apt-get update && sudo apt-get install -y${from} mesa-vulkan-drivers libvulkan1`;
 }
@@ -99,8 +103,11 @@ export async function ensureGpu(runtime) {
   const tried = [];
   const answers = async (what, candidate) => {
     const answer = await probe(runtime, candidate);
-    if (answer.ok) say(`scion: GPU adapter: ${answer.name}${answer.fallback ? ' (on the CPU)' : ''}${what}`);
-    else tried.push(`${what.trim() || 'as the machine is'}: ${answer.why}`);
+    if (answer.ok) {
+      say(`scion: GPU adapter: ${answer.name}${answer.fallback ? ' (on the CPU)' : ''}${what}`);
+      mkdirSync(dirname(CHOICE), { recursive: true });
+      writeFileSync(CHOICE, `${candidate === env ? 'machine' : 'swiftshader'}\n`);
+    } else tried.push(`${what.trim() || 'as the machine is'}: ${answer.why}`);
     return answer.ok;
   };
   // SCION_DRIVER=swiftshader skips what the machine has; for tests of this very path.

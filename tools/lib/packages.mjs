@@ -45,7 +45,9 @@ async function npm(folder, args) {
   const node = onPath('node') ?? process.execPath;
   const [command, first] = script?.endsWith('npm-cli.js') ? [node, [script]] : [onPath('npm') ?? 'npm', []];
   // An npm that runs scripts hands its own settings down as npm_*; those must not leak into this one (--silent, --json, omit).
-  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^npm_(config_(loglevel|json|omit|include|prefix|local_prefix)|lifecycle|package)/.test(name)));
+  const env = Object.fromEntries(
+    Object.entries(process.env).filter(([name]) => !/^npm_(config_(loglevel|json|omit|include|prefix|local_prefix)|lifecycle|package)/.test(name)),
+  );
   const code = await quiet(command, [...first, ...args, '--no-audit', '--no-fund'], { cwd: folder, env });
   if (code !== 0) throw new SetupError(`npm ${args.join(' ')} failed in ${folder}; the lines above tell why`);
 }

@@ -4,8 +4,8 @@
  */
 import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
-import { say } from './log.mjs';
 import process from 'node:process';
+import { say } from './log.mjs';
 
 /**
  * Runs a command and collects its output. Never throws: a missing program gives code 127 and its

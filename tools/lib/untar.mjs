@@ -19,7 +19,8 @@ export function untar(archive) {
     const size = Number.parseInt(text(header.subarray(124, 136)).trim() || '0', 8);
     const type = String.fromCharCode(header[156]);
     if (name.startsWith('/') || name.split('/').includes('..')) throw new Error(`tar: entry "${name}" points outside its folder`);
-    if (!Number.isInteger(size) || at + 512 + size > archive.length) throw new Error(`tar: entry "${name}" says ${size} bytes, ${archive.length - at - 512} are left`);
+    if (!Number.isInteger(size) || at + 512 + size > archive.length)
+      throw new Error(`tar: entry "${name}" says ${size} bytes, ${archive.length - at - 512} are left`);
     if (type === '0' || type === '\0') {
       files.push({ name, mode: Number.parseInt(text(header.subarray(100, 108)).trim() || '644', 8), bytes: archive.subarray(at + 512, at + 512 + size) });
     } else if (type !== '5') {
