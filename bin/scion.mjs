@@ -11,13 +11,13 @@ const source = fileURLToPath(new URL('../src/cli/main.ts', import.meta.url));
 
 if (existsSync(source)) {
   const { runMain } = await import('../tools/lib/log.mjs');
-  const { ensureNode, ensurePackages } = await import('../tools/lib/packages.mjs');
+  const { ensureNode, ensurePackages, nodeFlags } = await import('../tools/lib/packages.mjs');
   const { savedEnv } = await import('../tools/lib/gpu.mjs');
   const { passThrough } = await import('../tools/lib/run.mjs');
   await runMain(async () => {
     await ensurePackages({ dev: false });
     const node = await ensureNode();
-    return passThrough(node, ['--disable-warning=ExperimentalWarning', source, ...process.argv.slice(2)], { env: savedEnv() });
+    return passThrough(node, [...nodeFlags, source, ...process.argv.slice(2)], { env: savedEnv() });
   });
 } else {
   await import('../dist/src/cli/main.js');

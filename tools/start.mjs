@@ -3,23 +3,21 @@
  * (npm packages, Node 24, a GPU driver; no test, bench or browser package), then trains the sample by
  * running `scion start` with the same arguments. What is installed is said on standard error.
  */
-import { existsSync } from 'node:fs';
 import process from 'node:process';
+import { denoCommand } from './lib/deno.mjs';
 import { ensureGpu } from './lib/gpu.mjs';
-import { at, isDeno, root, runMain, SetupError } from './lib/log.mjs';
-import { ensureNode, ensurePackages } from './lib/packages.mjs';
+import { at, isDeno, root, runMain } from './lib/log.mjs';
+import { ensureNode, ensurePackages, nodeFlags } from './lib/packages.mjs';
 import { passThrough } from './lib/run.mjs';
-
-const CLI = at('src', 'cli', 'main.ts');
 
 async function main() {
   if (!isDeno) await ensurePackages({ dev: false });
   const runtime = isDeno ? process.execPath : await ensureNode();
-  const env = await ensureGpu(runtime);
-  if (!existsSync(CLI)) throw new SetupError(`the command line is missing: ${CLI}`);
-  const args = isDeno ? ['run', '-A', '--config', at('deno.json'), CLI] : ['--disable-warning=ExperimentalWarning', CLI];
+  const gpuEnv = await ensureGpu(runtime);
+  const words = ['start', ...process.argv.slice(2)];
+  const { args, env } = isDeno ? denoCommand(words, gpuEnv) : { args: [...nodeFlags, at('src', 'cli', 'main.ts'), ...words], env: gpuEnv };
   // Paths among the arguments are relative to where the user stands, which npm and Deno tell.
-  return passThrough(runtime, [...args, 'start', ...process.argv.slice(2)], { cwd: process.env.INIT_CWD ?? root, env });
+  return passThrough(runtime, args, { cwd: process.env.INIT_CWD ?? root, env });
 }
 
 await runMain(main);

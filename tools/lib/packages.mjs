@@ -72,6 +72,9 @@ export async function ensureFolder(folder, what) {
 
 const major = async (program) => Number((await capture(program, ['-p', 'process.versions.node'])).stdout.split('.')[0]);
 
+/** How Node runs the sources: no word about type stripping. */
+export const nodeFlags = ['--disable-warning=ExperimentalWarning'];
+
 const nodePackage = `node-${process.platform === 'win32' ? 'win' : process.platform}-${process.arch}`;
 
 /** The pinned version of Node for this platform; undefined where the registry has none. */

@@ -16,7 +16,9 @@ async function main() {
   const { vendor, architecture, device, description } = adapter.info;
   const opened = await adapter.requestDevice();
   opened.destroy();
-  return { ok: true, vendor, architecture, name: device || description || architecture || vendor, fallback: adapter.info.isFallbackAdapter === true };
+  // Deno puts a number into `device` and the name into `description`; Dawn has the name in `device`.
+  const name = [device, description, architecture, vendor].find((word) => /\D/.test(word ?? ''));
+  return { ok: true, vendor, architecture, name, fallback: adapter.info.isFallbackAdapter === true };
 }
 
 let answer;
