@@ -38,12 +38,13 @@ export function capture(command, args, { cwd, env, timeoutMs } = {}) {
   });
 }
 
-/** Runs a command silently; on failure its last lines go to standard error. Gives the exit code. */
+/** Runs a command silently; on failure its first and last lines go to standard error. Gives the exit code. */
 export async function quiet(command, args, options = {}) {
   const { code, stdout, stderr } = await capture(command, args, options);
   if (code !== 0) {
-    const tail = `${stdout}\n${stderr}`.trim().split('\n').slice(-12).join('\n');
-    say(`scion: ${command} ${args.join(' ')} ended with ${code}:\n${tail}`);
+    const lines = `${stdout}\n${stderr}`.trim().split('\n');
+    const shown = lines.length > 16 ? [...lines.slice(0, 8), '...', ...lines.slice(-8)] : lines;
+    say(`scion: ${command} ${args.join(' ')} ended with ${code}:\n${shown.join('\n')}`);
   }
   return code;
 }
