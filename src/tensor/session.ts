@@ -1,0 +1,369 @@
+/**
+ * Plans made real: a session allocates exactly the buffers its plans name (states once, one arena
+ * for all programs, data and uniforms per program) and makes every pipeline and bind group ahead. After
+ * that a run creates nothing: it writes step data, re-encodes a flat command list and submits once.
+ */
+import { invariant, ScionError } from '../base/errors.ts';
+import { fromHalfBits, floatToHalf } from '../base/half.ts';
+import type { GpuDevice, Pipeline } from '../gpu/device.ts';
+import { resolveGrid, writeParams } from '../gpu/params.ts';
+import type { StepScalars } from './op.ts';
+import { type BufferRef, type Command, type Plan, UNIFORM_STRIDE } from './plan.ts';
+import type { States } from './states.ts';
+import { dtypeBytes, roundUp, sizeOf } from './types.ts';
+
+/** GPUBufferUsage values; the global is absent in Node until Dawn is loaded. */
+const USAGE = { mapRead: 1, copySrc: 4, copyDst: 8, uniform: 64, storage: 128 } as const;
+
+/** Arrays for the data leaves of a program, by name. */
+export type Feeds = Readonly<Record<string, Float32Array | Uint32Array | Int32Array>>;
+
+/** Numbers by output name, converted to f32 where stored as f16. */
+export type Results = Record<string, Float32Array | Uint32Array | Int32Array>;
+
+/** Bytes by kind, as planned and as allocated. */
+export interface MemoryUse {
+  readonly states: Readonly<Record<string, number>>;
+  readonly arena: number;
+  readonly constants: number;
+  readonly data: number;
+  readonly uniforms: number;
+  readonly staging: number;
+  readonly total: number;
+}
+
+interface Launch {
+  readonly command: Extract<Command, { kind: 'dispatch' }>;
+  readonly pipeline: Pipeline;
+  readonly group: GPUBindGroup;
+  readonly slot: number;
+}
+
+/** What the plans of one session need together: states once, the largest arena, the rest summed. No device needed. */
+export function memoryOf(plans: readonly Plan[], readBytes = 0): MemoryUse {
+  const states: Record<string, number> = {};
+  const seen = new Set<States>();
+  for (const plan of plans) {
+    if (!plan.states || seen.has(plan.states)) continue;
+    seen.add(plan.states);
+    for (const b of plan.states.buffers()) states[b.kind] = (states[b.kind] ?? 0) + roundUp(b.bytes, 256);
+  }
+  const pages = Math.max(0, ...plans.map((p) => p.arena.length));
+  let arena = 0;
+  for (let i = 0; i < pages; i++) arena += Math.max(...plans.map((p) => p.arena[i] ?? 0));
+  const constants = constantLayout(plans).bytes;
+  const data = plans.reduce((sum, p) => sum + p.dataBytes, 0);
+  const uniforms = plans.reduce((sum, p) => sum + p.uniformBytes, 0);
+  const staging = plans.reduce((sum, p) => sum + p.stagingBytes, 0) + readBytes;
+  const total = Object.values(states).reduce((a, b) => a + b, 0) + arena + constants + data + uniforms + staging;
+  return { states, arena, constants, data, uniforms, staging, total };
+}
+
+/** Constants of all plans, those of equal name and content stored once. */
+function constantLayout(plans: readonly Plan[]): { bytes: number; offsets: Map<string, number>; contents: Map<string, Float32Array | Uint32Array | Int32Array> } {
+  const offsets = new Map<string, number>();
+  const contents = new Map<string, Float32Array | Uint32Array | Int32Array>();
+  let bytes = 0;
+  for (const plan of plans) {
+    for (const c of plan.constants) {
+      const known = contents.get(c.name);
+      if (known) {
+        invariant(known.length === c.contents.length && known.every((x, i) => Object.is(x, c.contents[i])), `constant ${c.name} has one content in a session`);
+        continue;
+      }
+      offsets.set(c.name, bytes);
+      contents.set(c.name, c.contents);
+      bytes += roundUp(c.contents.byteLength, 256);
+    }
+  }
+  return { bytes, offsets, contents };
+}
+
+/** A program: one plan, compiled. */
+export class Program {
+  readonly plan: Plan;
+  private readonly session: Session;
+  private readonly device: GpuDevice;
+  private readonly launches: (Launch | Extract<Command, { kind: 'clear' }>)[] = [];
+  private readonly uniforms: GPUBuffer | null;
+  private readonly uniformBytes: ArrayBuffer;
+  private readonly dynamic: Launch[] = [];
+  private readonly dataBuffer: GPUBuffer | null;
+  private readonly dataBytes: ArrayBuffer;
+  private readonly staging: GPUBuffer | null;
+  private reading = false;
+
+  constructor(session: Session, plan: Plan) {
+    this.session = session;
+    this.device = session.device;
+    this.plan = plan;
+    const { device } = session;
+    this.uniforms = plan.uniformBytes > 0 ? device.createBuffer(`${plan.name} uniforms`, plan.uniformBytes, USAGE.uniform | USAGE.copyDst) : null;
+    this.dataBuffer = plan.dataBytes > 0 ? device.createBuffer(`${plan.name} data`, plan.dataBytes, USAGE.storage | USAGE.copyDst | USAGE.copySrc) : null;
+    this.staging = plan.stagingBytes > 0 ? device.createBuffer(`${plan.name} staging`, plan.stagingBytes, USAGE.mapRead | USAGE.copyDst) : null;
+    this.uniformBytes = new ArrayBuffer(plan.uniformBytes);
+    this.dataBytes = new ArrayBuffer(plan.dataBytes);
+    let slot = 0;
+    const words = new DataView(this.uniformBytes);
+    for (const command of plan.commands) {
+      if (command.kind === 'clear') {
+        this.launches.push(command);
+        continue;
+      }
+      const pipeline = device.pipeline(command.kernel, command.switches, command.constants, command.entry);
+      const entries: GPUBindGroupEntry[] = pipeline.kernel.bindings.map((b) => ({ binding: b.index, resource: this.resource(command.bind[b.name]) }));
+      if (pipeline.kernel.params.length > 0) {
+        invariant(this.uniforms, 'uniform buffer exists');
+        entries.unshift({ binding: 0, resource: { buffer: this.uniforms, offset: slot * UNIFORM_STRIDE, size: roundUp(pipeline.kernel.params.length * 4, 16) } });
+      }
+      const launch = { command, pipeline, group: device.bindGroup(pipeline, entries), slot };
+      writeParams(words, slot * UNIFORM_STRIDE, pipeline.kernel.params, command.params, null);
+      if (Object.values(command.params).some((p) => typeof p === 'function')) this.dynamic.push(launch);
+      this.launches.push(launch);
+      slot++;
+    }
+    if (this.uniforms) device.raw.queue.writeBuffer(this.uniforms, 0, this.uniformBytes);
+  }
+
+  private resource(ref: BufferRef): GPUBufferBinding {
+    // Bindings are rounded up to whole vec4s; allocations are multiples of 256, so this stays inside.
+    const size = roundUp(ref.bytes, 16);
+    if (ref.buffer === 'data') {
+      invariant(this.dataBuffer, 'data buffer exists');
+      return { buffer: this.dataBuffer, offset: ref.offset, size };
+    }
+    const { buffer, offset } = this.session.locate(ref, this.plan);
+    return { buffer, offset, size };
+  }
+
+  /** Puts feeds into the upload image; a missing or extra name, or a wrong length, is an error. */
+  private fill(feeds: Feeds): void {
+    for (const name of Object.keys(feeds)) {
+      if (!this.plan.data.some((d) => d.name === name)) throw new ScionError('internal', `${this.plan.name}: no data named "${name}"; it takes ${this.plan.data.map((d) => d.name).join(', ')}`);
+    }
+    for (const d of this.plan.data) {
+      const array = feeds[d.name];
+      const size = sizeOf(d.shape);
+      if (!array || array.length !== size) throw new ScionError('internal', `${this.plan.name}: data "${d.name}" needs ${size} numbers, got ${array?.length ?? 'none'}`);
+      if (d.dtype === 'f16') new Uint16Array(this.dataBytes, d.ref.offset, size).set(floatToHalf(array));
+      else if (d.dtype === 'f32') new Float32Array(this.dataBytes, d.ref.offset, size).set(array);
+      else if (d.dtype === 'u32') new Uint32Array(this.dataBytes, d.ref.offset, size).set(array);
+      else new Int32Array(this.dataBytes, d.ref.offset, size).set(array);
+    }
+    if (this.dataBuffer) this.device.raw.queue.writeBuffer(this.dataBuffer, 0, this.dataBytes);
+  }
+
+  /** Uploads step data, encodes and submits once. Gives back nothing; use `read` for outputs. */
+  run(feeds: Feeds = {}, scalars: StepScalars = {}): void {
+    this.device.check();
+    invariant(!this.reading, `${this.plan.name} runs while its outputs are being read`);
+    this.fill(feeds);
+    if (this.dynamic.length > 0 && this.uniforms) {
+      const words = new DataView(this.uniformBytes);
+      for (const { command, pipeline, slot } of this.dynamic) writeParams(words, slot * UNIFORM_STRIDE, pipeline.kernel.params, command.params, scalars);
+      const from = this.dynamic[0].slot * UNIFORM_STRIDE;
+      const to = (this.dynamic[this.dynamic.length - 1].slot + 1) * UNIFORM_STRIDE;
+      this.device.raw.queue.writeBuffer(this.uniforms, from, this.uniformBytes, from, to - from);
+    }
+    const encoder = this.device.raw.createCommandEncoder({ label: this.plan.name });
+    let pass: GPUComputePassEncoder | null = null;
+    let bound: GPUComputePipeline | null = null;
+    for (const launch of this.launches) {
+      if ('kind' in launch) {
+        pass?.end();
+        pass = null;
+        const { buffer, offset } = this.session.locate(launch.ref, this.plan);
+        encoder.clearBuffer(buffer, offset, roundUp(launch.ref.bytes, 4));
+        continue;
+      }
+      if (!pass) {
+        pass = encoder.beginComputePass();
+        bound = null;
+      }
+      if (bound !== launch.pipeline.pipeline) {
+        bound = launch.pipeline.pipeline;
+        pass.setPipeline(bound);
+      }
+      pass.setBindGroup(0, launch.group);
+      const [x, y, z] = resolveGrid(launch.command.grid, scalars);
+      pass.dispatchWorkgroups(x, y, z);
+      this.device.created.dispatches++;
+    }
+    pass?.end();
+    let at = 0;
+    for (const output of this.plan.outputs) {
+      invariant(this.staging, 'staging exists');
+      const { buffer, offset } = output.ref.buffer === 'data' ? { buffer: this.dataBuffer as GPUBuffer, offset: output.ref.offset } : this.session.locate(output.ref, this.plan);
+      encoder.copyBufferToBuffer(buffer, offset, this.staging, at, roundUp(output.ref.bytes, 4));
+      at += roundUp(output.ref.bytes, 8);
+    }
+    this.device.submit([encoder.finish()]);
+  }
+
+  /** Waits for the last run and reads its outputs. */
+  async read(): Promise<Results> {
+    if (!this.staging) return {};
+    this.reading = true;
+    try {
+      await this.device.guard(this.staging.mapAsync(1), `reading the outputs of ${this.plan.name}`);
+      const mapped = this.staging.getMappedRange();
+      const results: Results = {};
+      let at = 0;
+      for (const o of this.plan.outputs) {
+        results[o.name] = decode(mapped, at, o.dtype, sizeOf(o.shape));
+        at += roundUp(o.ref.bytes, 8);
+      }
+      this.staging.unmap();
+      return results;
+    } finally {
+      this.reading = false;
+    }
+  }
+
+  destroy(): void {
+    for (const buffer of [this.uniforms, this.dataBuffer, this.staging]) if (buffer) this.device.destroyBuffer(buffer);
+  }
+}
+
+function decode(mapped: ArrayBuffer, at: number, dtype: string, size: number): Float32Array | Uint32Array | Int32Array {
+  if (dtype === 'f16') {
+    const bits = new Uint16Array(mapped, at, size);
+    const out = new Float32Array(size);
+    for (let i = 0; i < size; i++) out[i] = fromHalfBits(bits[i]);
+    return out;
+  }
+  if (dtype === 'f32') return new Float32Array(mapped, at, size).slice();
+  return dtype === 'u32' ? new Uint32Array(mapped, at, size).slice() : new Int32Array(mapped, at, size).slice();
+}
+
+/** Bytes of the transfer buffer through which states are written and read. */
+const TRANSFER_BYTES = 4 << 20;
+
+/** Programs, states and memory on one device. */
+export class Session {
+  readonly device: GpuDevice;
+  readonly programs: Readonly<Record<string, Program>>;
+  readonly memory: MemoryUse;
+  private readonly states: States | null;
+  private readonly stateBuffers = new Map<string, GPUBuffer>();
+  private readonly ownsStates: boolean;
+  private readonly pages: GPUBuffer[] = [];
+  private readonly constants: GPUBuffer | null;
+  private readonly constantOffsets: Map<string, number>;
+  private transfer: GPUBuffer | null = null;
+
+  /** Allocates for all plans. `share` takes the state buffers of another session on the same device and states. */
+  constructor(device: GpuDevice, plans: Readonly<Record<string, Plan>>, options: { share?: Session; states?: States } = {}) {
+    this.device = device;
+    const list = Object.values(plans);
+    this.states = options.states ?? list.find((p) => p.states)?.states ?? null;
+    for (const p of list) invariant(!p.states || p.states === this.states, 'all programs of a session share one set of states');
+    this.ownsStates = !options.share;
+    for (const b of this.states?.buffers() ?? []) {
+      const shared = options.share?.stateBuffers.get(b.key);
+      this.stateBuffers.set(b.key, shared ?? device.createBuffer(`state ${b.key}`, roundUp(b.bytes, 256), USAGE.storage | USAGE.copySrc | USAGE.copyDst));
+    }
+    const pageCount = Math.max(0, ...list.map((p) => p.arena.length));
+    for (let i = 0; i < pageCount; i++) {
+      const size = Math.max(...list.map((p) => p.arena[i] ?? 0));
+      this.pages.push(device.createBuffer(`arena ${i}`, size, USAGE.storage | USAGE.copySrc | USAGE.copyDst));
+    }
+    const layout = constantLayout(list);
+    this.constantOffsets = layout.offsets;
+    this.constants = layout.bytes > 0 ? device.createBuffer('constants', layout.bytes, USAGE.storage | USAGE.copyDst | USAGE.copySrc) : null;
+    for (const [name, contents] of layout.contents) {
+      if (this.constants) device.raw.queue.writeBuffer(this.constants, layout.offsets.get(name) ?? 0, contents.buffer as ArrayBuffer, contents.byteOffset, contents.byteLength);
+    }
+    this.memory = memoryOf(list);
+    this.programs = Object.fromEntries(Object.entries(plans).map(([name, plan]) => [name, new Program(this, plan)]));
+  }
+
+  /** Buffer and offset of a plan's reference, other than its data. */
+  locate(ref: BufferRef, plan: Plan): { buffer: GPUBuffer; offset: number } {
+    if (ref.buffer.startsWith('arena/')) return { buffer: this.pages[Number(ref.buffer.slice(6))], offset: ref.offset };
+    if (ref.buffer === 'constants') {
+      const slot = plan.constants.find((c) => c.ref.offset === ref.offset);
+      invariant(this.constants && slot, 'constant is laid out');
+      return { buffer: this.constants, offset: this.constantOffsets.get(slot.name) ?? 0 };
+    }
+    const buffer = this.stateBuffers.get(ref.buffer);
+    invariant(buffer, `state buffer ${ref.buffer} exists`);
+    return { buffer, offset: ref.offset };
+  }
+
+  /** Writes a whole state from f32/u32/i32 numbers (converted for f16 states). */
+  writeState(name: string, values: ArrayLike<number>): void {
+    invariant(this.states, 'session has states');
+    const spec = this.states.get(name);
+    if (!spec || values.length !== sizeOf(spec.shape)) {
+      throw new ScionError('internal', `state "${name}" ${spec ? `holds ${sizeOf(spec.shape)} numbers` : 'is unknown'}, got ${values.length}`);
+    }
+    const place = this.states.place(name);
+    let bytes: Uint8Array<ArrayBuffer>;
+    if (spec.dtype === 'f16') bytes = new Uint8Array(floatToHalf(values).buffer);
+    else if (spec.dtype === 'f32') bytes = new Uint8Array(Float32Array.from(values).buffer);
+    else if (spec.dtype === 'u32') bytes = new Uint8Array(Uint32Array.from(values).buffer);
+    else bytes = new Uint8Array(Int32Array.from(values).buffer);
+    this.writeBytes(place.buffer, place.offset, bytes);
+  }
+
+  /** Writes raw bytes into a state buffer; length is rounded up to a word with zeros. */
+  writeBytes(key: string, offset: number, bytes: Uint8Array): void {
+    const buffer = this.stateBuffers.get(key);
+    invariant(buffer, `state buffer ${key} exists`);
+    let whole = bytes;
+    if (bytes.length % 4 !== 0) {
+      whole = new Uint8Array(roundUp(bytes.length, 4));
+      whole.set(bytes);
+    }
+    this.device.raw.queue.writeBuffer(buffer, offset, whole.buffer as ArrayBuffer, whole.byteOffset, whole.byteLength);
+  }
+
+  /** Reads raw bytes of a state buffer through the transfer buffer, in pieces. */
+  async readBytes(key: string, offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
+    const buffer = this.stateBuffers.get(key);
+    invariant(buffer, `state buffer ${key} exists`);
+    const out = new Uint8Array(length);
+    this.transfer ??= this.device.createBuffer('transfer', TRANSFER_BYTES, USAGE.mapRead | USAGE.copyDst);
+    for (let at = 0; at < length; at += TRANSFER_BYTES) {
+      const n = Math.min(TRANSFER_BYTES, length - at);
+      const encoder = this.device.raw.createCommandEncoder();
+      encoder.copyBufferToBuffer(buffer, offset + at, this.transfer, 0, roundUp(n, 4));
+      this.device.submit([encoder.finish()]);
+      await this.device.guard(this.transfer.mapAsync(1, 0, roundUp(n, 4)), `reading state ${key}`);
+      out.set(new Uint8Array(this.transfer.getMappedRange(0, roundUp(n, 4)), 0, n), at);
+      this.transfer.unmap();
+    }
+    return out;
+  }
+
+  /** Reads a whole state as numbers. */
+  async readState(name: string): Promise<Float32Array | Uint32Array | Int32Array> {
+    const spec = this.states?.get(name);
+    if (!spec || !this.states) throw new ScionError('internal', `state "${name}" is unknown`);
+    const place = this.states.place(name);
+    const size = sizeOf(spec.shape);
+    const bytes = await this.readBytes(place.buffer, place.offset, roundUp(size * dtypeBytes(spec.dtype), 4));
+    return decode(bytes.buffer, 0, spec.dtype, size);
+  }
+
+  /** Zeroes every state of a kind. */
+  clearKind(kind: string): void {
+    const encoder = this.device.raw.createCommandEncoder();
+    for (const b of this.states?.buffers() ?? []) {
+      const buffer = this.stateBuffers.get(b.key);
+      if (b.kind === kind && buffer) encoder.clearBuffer(buffer);
+    }
+    this.device.submit([encoder.finish()]);
+  }
+
+  /** Frees every buffer of the session; shared states stay with their owner. */
+  destroy(): void {
+    for (const p of Object.values(this.programs)) p.destroy();
+    for (const page of this.pages) this.device.destroyBuffer(page);
+    if (this.constants) this.device.destroyBuffer(this.constants);
+    if (this.transfer) this.device.destroyBuffer(this.transfer);
+    if (this.ownsStates) for (const b of this.stateBuffers.values()) this.device.destroyBuffer(b);
+  }
+}
+
