@@ -2,15 +2,12 @@
  * `npm run build`: the published form of scion in `dist/`. JavaScript and types from tsc, the WGSL files
  * beside them. Node refuses to strip types below node_modules, so the package cannot hold the sources.
  */
-import { cpSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { cpSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
 import { at, root, runMain, SetupError, say } from './lib/log.mjs';
 import { ensureNode, ensurePackages } from './lib/packages.mjs';
 import { capture } from './lib/run.mjs';
-
-/** The public types speak of GPU types; this line makes a consumer's compiler find them without settings. */
-const GPU_TYPES = '/// <reference types="@webgpu/types" />\n';
 
 async function main() {
   await ensurePackages({ dev: true });
@@ -27,8 +24,6 @@ async function main() {
       return keep;
     },
   });
-  const entry = at('dist', 'src', 'index.d.ts');
-  if (existsSync(entry)) writeFileSync(entry, GPU_TYPES + readFileSync(entry, 'utf8'));
   const files = readdirSync(at('dist'), { recursive: true }).filter((name) => statSync(join(at('dist'), String(name))).isFile());
   say(`scion: dist/ holds ${files.length} files, ${kernels} of them kernels`);
   return 0;
