@@ -1,7 +1,7 @@
 """The models of the fixtures: one entry a case, with the Hugging Face config as published checkpoints spell it
-(`rope_theta` and `rope_scaling` at the top level). Sizes are as small as they can be while every path that the case is
-there for is really taken; make.py asserts that it is (`bites` names the config change that must alter the logits; `clip` lies among the gradient norms of the ten steps, so
-that some are clipped and some are not).
+(`rope_theta` and `rope_scaling` at the top level). Sizes are as small as they can be while every path that the case
+is there for is really taken; make.py asserts that it is (`bites` names the config change that must alter the logits;
+`clip` lies among the gradient norms of the ten steps, so that some are clipped and some are not).
 """
 
 

@@ -1,9 +1,10 @@
 """float64 runs of transformers models.
 
-The modelling code pins parts of itself to float32 (norm statistics, softmax, rotary tables, loss), so `model.double()`
-alone gives an answer that is only float32-exact. `precision(torch.float64)` widens every float32 request that passes
-through the Python API, so the whole forward pass, and with it the backward pass, runs in float64. `directional_error` proves it: with any
-float32 rounding left inside, the central difference misses the gradient by 4 to 13 % instead of 1e-9 to 1e-8.
+The modelling code pins parts of itself to float32 (norm statistics, softmax, rotary tables, loss), so
+`model.double()` alone gives an answer that is only float32-exact. `precision(torch.float64)` widens every float32
+request that passes through the Python API, so the whole forward pass, and with it the backward pass, runs in
+float64. `directional_error` proves it: with any float32 rounding left inside, the central difference misses the
+gradient by 4 to 13 % instead of 1e-9 to 1e-8.
 """
 
 import contextlib
