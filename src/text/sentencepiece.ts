@@ -1,0 +1,308 @@
+/**
+ * A tokenizer over a SentencePiece model (BPE or unigram): normalise, cut, spell unknown characters in
+ * bytes, add marks; and back. Decoding follows the library to the byte: byte runs, the dropped dummy
+ * prefix, ` ⁇ ` for the unknown id. One deliberate difference: a control piece of a single character can
+ * never come out of text here, while the library would let it.
+ */
+
+import { ScionError } from '../base/errors.ts';
+import { MODEL, PIECE, type PieceType, type SentencePieceModel } from '../formats/sentencepiece.ts';
+import { Normalizer, SPACE_MARK } from './normalizer.ts';
+import { type PieceEncoder, type PieceSink, SentencePieceBpe } from './sentencepiece-bpe.ts';
+import { Trie } from './tables.ts';
+import type { DecodeOptions, EncodeOptions, StreamDecoder, Tokenizer, TokenizerSource } from './types.ts';
+import { Unigram } from './unigram.ts';
+import { byteOfPiece, decodeBytes, pieceOfByte, utf8 } from './utf8.ts';
+
+/** An entry beside the model's own pieces, from `added_tokens_decoder` or `added_tokens.json`. */
+export interface AddedPiece {
+  readonly id: number;
+  readonly content: string;
+  readonly special: boolean;
+}
+
+/** What the files around the model say. */
+export interface SentencePieceSettings {
+  readonly source: TokenizerSource;
+  readonly added?: readonly AddedPiece[];
+  /** Names of the marks, where the configuration names them; else the model's own. */
+  readonly marks?: { readonly bos?: string; readonly eos?: string; readonly pad?: string; readonly unk?: string };
+  readonly addsBos?: boolean;
+  readonly addsEos?: boolean;
+  /** HF's `legacy`: true (its default) encodes the text after a mark as a text of its own, with dummy prefix. */
+  readonly legacy?: boolean;
+}
+
+/** Ids of one text, with the library's rule for runs of unknown characters. */
+class IdSink implements PieceSink {
+  readonly ids: number[];
+  readonly #unkId: number;
+  /** Ids of the 256 byte pieces, or null without byte fallback. */
+  readonly #byteIds: Int32Array | null;
+  #afterUnknown = false;
+
+  constructor(ids: number[], unkId: number, byteIds: Int32Array | null) {
+    this.ids = ids;
+    this.#unkId = unkId;
+    this.#byteIds = byteIds;
+  }
+
+  piece(id: number): void {
+    this.ids.push(id);
+    this.#afterUnknown = false;
+  }
+
+  unknown(codePoint: number): void {
+    if (this.#byteIds !== null) {
+      for (const byte of utf8(String.fromCodePoint(codePoint))) this.ids.push(this.#byteIds[byte]);
+    } else if (!this.#afterUnknown) {
+      // A run of unknown characters is one unknown id.
+      this.ids.push(this.#unkId);
+      this.#afterUnknown = true;
+    }
+  }
+}
+
+/** SentencePiece behind the `Tokenizer` interface. */
+export class SentencePieceTokenizer implements Tokenizer {
+  readonly kind: 'sentencepiece-bpe' | 'sentencepiece-unigram';
+  readonly vocabSize: number;
+  readonly bosId: number | null;
+  readonly eosId: number | null;
+  readonly padId: number | null;
+  readonly unkId: number;
+  readonly adds: { readonly bos: boolean; readonly eos: boolean };
+  readonly source: TokenizerSource;
+  readonly model: SentencePieceModel;
+  readonly #encoder: PieceEncoder;
+  readonly #normalizer: Normalizer;
+  readonly #byteIds: Int32Array | null;
+  readonly #reserved = new Map<string, number>();
+  readonly #ordinary = new Map<string, number>();
+  readonly #added = new Map<number, AddedPiece>();
+  /** Strings that become ids of their own: added ordinary ones always, marks when allowed. */
+  readonly #always: Trie | null;
+  readonly #allowed: Trie;
+  readonly #legacy: boolean;
+
+  /** Throws `format` where the library would refuse the model, and for word and char models. */
+  constructor(model: SentencePieceModel, settings: SentencePieceSettings) {
+    const { modelType } = model.trainer;
+    if (modelType !== MODEL.BPE && modelType !== MODEL.UNIGRAM) {
+      const name = modelType === MODEL.WORD ? 'word' : modelType === MODEL.CHAR ? 'char' : String(modelType);
+      throw new ScionError('format', `tokenizer.model: model type ${name} is not supported; supported: unigram, bpe`, { modelType });
+    }
+    this.model = model;
+    this.kind = modelType === MODEL.BPE ? 'sentencepiece-bpe' : 'sentencepiece-unigram';
+    this.source = settings.source;
+    this.#legacy = settings.legacy ?? true;
+    this.unkId = this.#index(model);
+    this.#byteIds = this.#bytePieces(model);
+    const user = model.pieces.filter((piece) => piece.type === PIECE.USER_DEFINED).map((piece) => piece.text);
+    this.#normalizer = new Normalizer(model.normalizer, model.trainer.treatWhitespaceAsSuffix, user);
+    this.#encoder = modelType === MODEL.BPE ? new SentencePieceBpe(model) : new Unigram(model);
+
+    let top = model.pieces.length;
+    for (const entry of settings.added ?? []) {
+      if (entry.id < model.pieces.length && model.pieces[entry.id].text === entry.content && !entry.special) continue;
+      this.#added.set(entry.id, entry);
+      top = Math.max(top, entry.id + 1);
+    }
+    this.vocabSize = top;
+    const always = [...this.#added.values()].filter((entry) => !entry.special);
+    this.#always = always.length > 0 ? new Trie() : null;
+    this.#allowed = new Trie();
+    for (const entry of this.#added.values()) this.#allowed.add(entry.content, entry.id);
+    for (const entry of always) this.#always?.add(entry.content, entry.id);
+    for (const [text, id] of this.#reserved) if (typeOf(model, id) !== PIECE.BYTE && !this.#added.has(id)) this.#allowed.add(text, id);
+
+    const marks = settings.marks ?? {};
+    const mark = (named: string | undefined, own: string): number | null => {
+      if (named !== undefined) return this.idOf(named);
+      const id = this.#reserved.get(own);
+      return id !== undefined && typeOf(model, id) === PIECE.CONTROL ? id : null;
+    };
+    this.bosId = mark(marks.bos, model.trainer.bosPiece);
+    this.eosId = mark(marks.eos, model.trainer.eosPiece);
+    this.padId = mark(marks.pad, model.trainer.padPiece);
+    this.adds = { bos: settings.addsBos ?? false, eos: settings.addsEos ?? false };
+  }
+
+  encode(text: string, options: EncodeOptions = {}): number[] {
+    const ids: number[] = [];
+    if (options.bos === true) ids.push(needMark('begin', this.bosId));
+    const trie = options.allowSpecial === true ? this.#allowed : this.#always;
+    if (trie === null) this.#encodeText(text, ids, true);
+    else this.#encodeSegments(text, trie, ids);
+    if (options.eos === true) ids.push(needMark('end', this.eosId));
+    return ids;
+  }
+
+  /** Cuts text that is already normalised (`▁` for spaces, prefix included) into ids; for vocabulary work. */
+  encodeNormalized(normalized: string): number[] {
+    const ids: number[] = [];
+    this.#encoder.encode(normalized, new IdSink(ids, this.unkId, this.#byteIds));
+    return ids;
+  }
+
+  /** The text as the model sees it. */
+  normalize(text: string): string {
+    return this.#normalizer.run(text);
+  }
+
+  #encodeText(text: string, ids: number[], prefix: boolean): void {
+    const normalized = this.#normalizer.run(text, prefix);
+    if (normalized !== '') this.#encoder.encode(normalized, new IdSink(ids, this.unkId, this.#byteIds));
+  }
+
+  #encodeSegments(text: string, trie: Trie, ids: number[]): void {
+    let start = 0;
+    let first = true;
+    const flush = (end: number): void => {
+      if (end > start) this.#encodeText(text.slice(start, end), ids, first || this.#legacy);
+      first = false;
+    };
+    for (let i = 0; i < text.length; ) {
+      const length = trie.longest(text, i);
+      if (length === 0) {
+        i++;
+        continue;
+      }
+      flush(i);
+      let node = 0;
+      for (let j = i; j < i + length; j++) node = trie.step(node, text.charCodeAt(j));
+      ids.push(trie.value(node));
+      i += length;
+      start = i;
+    }
+    flush(text.length);
+  }
+
+  decode(ids: Iterable<number>, options: DecodeOptions = {}): string {
+    const stream = this.decoder(options);
+    const parts: string[] = [];
+    for (const id of ids) parts.push(stream.push(id));
+    parts.push(stream.end());
+    return parts.join('');
+  }
+
+  decoder(options: DecodeOptions = {}): StreamDecoder {
+    const skip = options.skipSpecial ?? true;
+    const { addDummyPrefix, removeExtraWhitespaces } = this.model.normalizer;
+    const dropsMark = addDummyPrefix || removeExtraWhitespaces;
+    let bytes: number[] = [];
+    let atStart = true;
+    let seenPrefix = false;
+    let empty = true;
+    const drain = (final: boolean): string => {
+      if (bytes.length === 0) return '';
+      const { text, used } = decodeBytes(bytes, final);
+      bytes = bytes.slice(used);
+      if (text !== '') empty = false;
+      return text;
+    };
+    const push = (id: number): string => {
+      const added = this.#added.get(id);
+      const { text, type } = added === undefined ? this.#piece(id) : { text: added.content, type: PIECE.CONTROL };
+      if (type === PIECE.BYTE) {
+        bytes.push(byteOfPiece(text));
+        return drain(false);
+      }
+      const before = drain(true);
+      if (seenPrefix || !empty) atStart = false;
+      seenPrefix = false;
+      let own = text;
+      if (type === PIECE.CONTROL) {
+        own = skip && this.isSpecial(id) ? '' : text;
+      } else if (type === PIECE.UNKNOWN) {
+        own = this.model.trainer.unkSurface;
+      } else {
+        if (atStart && dropsMark && own.startsWith(SPACE_MARK)) {
+          own = own.slice(SPACE_MARK.length);
+          // Where extra spaces are removed, every leading one goes; else only the first.
+          seenPrefix = !removeExtraWhitespaces;
+        }
+        own = own.replaceAll(SPACE_MARK, ' ');
+      }
+      if (own !== '') empty = false;
+      return before + own;
+    };
+    return { push, end: () => drain(true) };
+  }
+
+  pieceOf(id: number): string {
+    return this.#added.get(id)?.content ?? this.#piece(id).text;
+  }
+
+  idOf(piece: string): number | null {
+    for (const entry of this.#added.values()) if (entry.content === piece) return entry.id;
+    return this.#reserved.get(piece) ?? this.#ordinary.get(piece) ?? null;
+  }
+
+  bytesOf(id: number): Uint8Array {
+    const added = this.#added.get(id);
+    if (added !== undefined) return added.special ? new Uint8Array(0) : utf8(added.content);
+    const { text, type } = this.#piece(id);
+    if (type === PIECE.CONTROL || type === PIECE.UNKNOWN) return new Uint8Array(0);
+    return type === PIECE.BYTE ? Uint8Array.of(byteOfPiece(text)) : utf8(text.replaceAll(SPACE_MARK, ' '));
+  }
+
+  isSpecial(id: number): boolean {
+    const added = this.#added.get(id);
+    if (added !== undefined) return added.special;
+    const { type } = this.#piece(id);
+    return type === PIECE.CONTROL || type === PIECE.UNKNOWN;
+  }
+
+  #piece(id: number): { text: string; type: PieceType } {
+    const piece = this.model.pieces[id];
+    if (piece === undefined) {
+      throw new ScionError('input', `id ${id} is not in the vocabulary: ids go from 0 to ${this.vocabSize - 1}`, { id, vocabSize: this.vocabSize });
+    }
+    return piece;
+  }
+
+  /** Fills the maps of pieces and gives the unknown id. */
+  #index(model: SentencePieceModel): number {
+    let unk = -1;
+    model.pieces.forEach(({ text, type }, id) => {
+      const map = type === PIECE.NORMAL || type === PIECE.USER_DEFINED || type === PIECE.UNUSED ? this.#ordinary : this.#reserved;
+      const earlier = map.get(text);
+      if (text === '' || earlier !== undefined) {
+        const what = text === '' ? 'is empty' : `repeats "${text}" of piece ${earlier}`;
+        throw new ScionError('format', `tokenizer.model: piece ${id} ${what}; pieces must be distinct and not empty`, { id, text });
+      }
+      map.set(text, id);
+      if (type !== PIECE.UNKNOWN) return;
+      if (unk >= 0) throw new ScionError('format', `tokenizer.model: pieces ${unk} and ${id} are both unknown pieces; one is allowed`, { first: unk, id });
+      unk = id;
+    });
+    if (unk < 0) throw new ScionError('format', `tokenizer.model: none of its ${model.pieces.length} pieces is of type unknown; one is needed`);
+    return unk;
+  }
+
+  #bytePieces(model: SentencePieceModel): Int32Array | null {
+    if (!model.trainer.byteFallback) {
+      const id = model.pieces.findIndex((piece) => piece.type === PIECE.BYTE);
+      if (id >= 0) throw new ScionError('format', `tokenizer.model: piece ${id} is a byte piece, but byte fallback is off`, { id });
+      return null;
+    }
+    return Int32Array.from({ length: 256 }, (_, byte) => {
+      const id = this.#reserved.get(pieceOfByte(byte));
+      if (id === undefined) {
+        throw new ScionError('format', `tokenizer.model: byte fallback is on, but the piece ${pieceOfByte(byte)} is missing`, { byte });
+      }
+      return id;
+    });
+  }
+}
+
+/** The id of a mark that a call asked for. Throws `input` where the tokenizer has none. */
+export function needMark(name: string, id: number | null): number {
+  if (id === null) throw new ScionError('input', `the ${name} mark was asked for, but this tokenizer has none; encode without it`, { mark: name });
+  return id;
+}
+
+function typeOf(model: SentencePieceModel, id: number): PieceType {
+  return model.pieces[id].type;
+}
