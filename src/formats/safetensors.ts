@@ -190,7 +190,7 @@ export async function openSafetensors(source: FileReader | Uint8Array, name: str
   const view = new DataView(start.buffer, start.byteOffset, 8);
   // Up to 2^64: inexact beyond 2^53, but far over the cap by then.
   const headerBytes = view.getUint32(4, true) * 2 ** 32 + view.getUint32(0, true);
-  if (headerBytes > MAX_HEADER_BYTES) refuse(`${name}: the header claims ${headerBytes} bytes; at most ${MAX_HEADER_BYTES} are allowed`, { headerBytes });
+  if (headerBytes > MAX_HEADER_BYTES) refuse(`${name}: the header claims ${view.getBigUint64(0, true)} bytes; at most ${MAX_HEADER_BYTES} are allowed`, { headerBytes });
   const dataBytes = reader.size - 8 - headerBytes;
   if (dataBytes < 0) refuse(`${name}: the header claims ${headerBytes} bytes, but only ${reader.size - 8} follow its length; is the file cut?`, { headerBytes, size: reader.size });
   if (headerBytes === 0) refuse(`${name}: the header is empty; it needs at least "{}"`, { headerBytes });
