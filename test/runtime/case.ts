@@ -110,21 +110,23 @@ export function describeMismatch(name: string, found: ArrayLike<number>, wanted:
   return `${name}: ${count} of ${wanted.length} off, ${nan} NaN; ${bad.join('; ')}`;
 }
 
-/** Runs a case on a device. Never throws for a wrong number; throws where the device or the graph refuses. */
-export async function runCase(device: GpuDevice, c: OpCase): Promise<CaseResult> {
-  const tolerance = c.tolerance?.value ?? (c.dtype === 'f16' ? F16_TOLERANCE : F32_TOLERANCE);
-  const base = { case: c.name, op: c.op, dtype: c.dtype, tolerance };
-  const missing = (c.needs ?? []).filter((f) => !device.facts.features.includes(f));
-  if (missing.length > 0) return { ...base, ok: true, skipped: `device lacks ${missing.join(', ')}`, errors: {}, message: '' };
+/** A case as a graph: what `planGraph` takes, with the numbers that are fed. */
+export interface BuiltCase {
+  readonly outputs: Readonly<Record<string, Value>>;
+  /** Float outputs whose adjoints are fed as `seed_<name>`. */
+  readonly seeded: readonly string[];
+  /** Outputs and, as `d_<input>`, the gradients. */
+  readonly wanted: Readonly<Record<string, Value>>;
+  readonly feeds: Readonly<Record<string, Float32Array | Uint32Array | Int32Array>>;
+  /** The case's numbers, drawn so far. */
+  readonly random: Random;
+}
+
+/** Builds a case's graph, gradients included, and draws its inputs. */
+export function buildCase(c: OpCase): BuiltCase {
   let seed = 17;
   for (const ch of c.name) seed = (Math.imul(seed, 31) + ch.charCodeAt(0)) >>> 0;
   const random = new Random(seed);
-  const facts: DeviceFacts = {
-    ...device.facts,
-    profile: c.profile ?? device.facts.profile,
-    choices: { ...device.facts.choices, ...c.choices },
-    limits: { ...device.facts.limits, ...c.limits },
-  };
   const g = new Graph();
   const values: Record<string, Value> = {};
   const feeds: Record<string, Float32Array | Uint32Array | Int32Array> = {};
@@ -143,19 +145,39 @@ export async function runCase(device: GpuDevice, c: OpCase): Promise<CaseResult>
       feeds[`seed_${name}`] = fillInput(random, shape, dtype, 'normal');
       return { value: outputs[name], adjoint };
     });
-    const grads = differentiate(g, seeds, wrt.map((name) => ({ by: values[name], into: null })));
+    const grads = differentiate(
+      g,
+      seeds,
+      wrt.map((name) => ({ by: values[name], into: null })),
+    );
     wrt.forEach((name, i) => {
       const grad = grads[i];
       if (!grad) throw new Error(`${c.name}: no gradient for ${name}`);
       wanted[`d_${name}`] = grad;
     });
   }
+  return { outputs, seeded, wanted, feeds, random };
+}
+
+/** The facts a case is planned with: the device's, under the case's overrides. */
+export function factsOfCase(facts: DeviceFacts, c: OpCase): DeviceFacts {
+  return { ...facts, profile: c.profile ?? facts.profile, choices: { ...facts.choices, ...c.choices }, limits: { ...facts.limits, ...c.limits } };
+}
+
+/** Runs a case on a device. Never throws for a wrong number; throws where the device or the graph refuses. */
+export async function runCase(device: GpuDevice, c: OpCase): Promise<CaseResult> {
+  const tolerance = c.tolerance?.value ?? (c.dtype === 'f16' ? F16_TOLERANCE : F32_TOLERANCE);
+  const base = { case: c.name, op: c.op, dtype: c.dtype, tolerance };
+  const missing = (c.needs ?? []).filter((f) => !device.facts.features.includes(f));
+  if (missing.length > 0) return { ...base, ok: true, skipped: `device lacks ${missing.join(', ')}`, errors: {}, message: '' };
+  const { outputs, seeded, wanted, feeds, random } = buildCase(c);
+  const wrt = c.wrt ?? [];
   const names = Object.keys(wanted);
   const reference = evaluateReference(Object.values(wanted), feeds as RefFeeds, c.scalars);
   const ref = Object.fromEntries(names.map((n, i) => [n, reference[i].data]));
   let message = '';
   if (wrt.length > 0 && c.noDifferences === undefined) message = checkDifferences(c, outputs, seeded, wrt, feeds, ref, random);
-  const found = await runOnce(device, wanted, feeds, { scalars: c.scalars, facts });
+  const found = await runOnce(device, wanted, feeds, { scalars: c.scalars, facts: factsOfCase(device.facts, c) });
   const errors: Record<string, number> = {};
   for (const name of names) {
     errors[name] = normError(found[name], ref[name]);
