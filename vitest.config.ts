@@ -11,7 +11,7 @@ const data = process.env.SCION_DATA ?? (existsSync('../shared/data') ? resolve('
 
 export default defineConfig({
   test: {
-    include: ['{src,test,web,deno,bench,tools,kernels}/**/*.test.ts'],
+    include: ['{src,test,web,deno,bench,tools,kernels}/**/*.test.{ts,mjs}'],
     exclude: ['**/node_modules/**', 'bench/peers/**'],
     pool: 'forks',
     maxWorkers: 2,

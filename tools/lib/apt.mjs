@@ -120,16 +120,32 @@ export async function aptInstall(packages, release) {
   return (await quiet('apt-get', ['install', ...APT, ...target, ...packages], { env: ENV(), timeoutMs: 600_000 })) === 0;
 }
 
-/** Mesa's CPU Vulkan driver (lavapipe) and the Vulkan loader; true if installed. */
+const LAVAPIPE = ['mesa-vulkan-drivers', 'libvulkan1'];
+const BACKPORTS_FILE = '/etc/apt/sources.list.d/scion-backports.list';
+
+/** The release to take Mesa from where the distribution's own is too old for Dawn; else null. */
+const backportsOf = (os) => (os?.codename === 'bookworm' ? 'bookworm-backports' : null);
+
+/**
+ * The command a user types to get Mesa's CPU Vulkan driver and the loader.
+ * @param sources what `readSources` gives; decides whether a source line has to be added first
+ */
+export function lavapipeCommand(os, sources = machineSources()) {
+  const release = backportsOf(os);
+  const line = release && backportsLine(sources, os.codename);
+  const add = line ? `echo '${line}' | sudo tee ${BACKPORTS_FILE} && ` : '';
+  return `${add}sudo apt-get update && sudo apt-get install -y ${release ? `-t ${release} ` : ''}${LAVAPIPE.join(' ')}`;
+}
+
+/** Installs Mesa's CPU Vulkan driver (lavapipe) and the Vulkan loader; true if apt says they are there. */
 export async function installLavapipe() {
   const os = distribution();
-  const wanted = ['mesa-vulkan-drivers', 'libvulkan1'];
-  if (os?.codename !== 'bookworm') return aptInstall(wanted);
-  const line = backportsLine(machineSources(), os.codename);
+  const release = backportsOf(os);
+  const line = release && backportsLine(machineSources(), os.codename);
   if (line) {
     mkdirSync('/etc/apt/sources.list.d', { recursive: true });
-    writeFileSync('/etc/apt/sources.list.d/scion-backports.list', `# Added by scion: Mesa of Debian 12 is too old for WebGPU.\n${line}\n`);
+    writeFileSync(BACKPORTS_FILE, `# Added by scion: Mesa of Debian 12 is too old for WebGPU.\n${line}\n`);
     updated = false;
   }
-  return aptInstall(wanted, `${os.codename}-backports`);
+  return aptInstall(LAVAPIPE, release);
 }

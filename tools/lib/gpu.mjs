@@ -7,7 +7,7 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'n
 import { dirname, join } from 'node:path';
 import process from 'node:process';
 import { brotliDecompressSync } from 'node:zlib';
-import { canApt, distribution, installLavapipe, isDebianLike } from './apt.mjs';
+import { canApt, distribution, installLavapipe, isDebianLike, lavapipeCommand } from './apt.mjs';
 import { at, isDeno, root, SetupError, say, timed } from './log.mjs';
 import { ensureFolder } from './packages.mjs';
 import { capture } from './run.mjs';
@@ -76,8 +76,13 @@ export function unpack(archive, folder) {
   }
 }
 
+/** Gives false where there is no such package or it cannot be had: then the advice is what helps, not the reason. */
 async function installSwiftshader() {
-  const bin = await ensureBrowserPackage();
+  const bin = await ensureBrowserPackage().catch((error) => {
+    if (!(error instanceof SetupError)) throw error;
+    say(`scion: ${error.message}`);
+    return null;
+  });
   if (bin === null) return false;
   unpack(join(bin, 'swiftshader.tar.br'), SWIFTSHADER);
   return true;
@@ -88,8 +93,7 @@ function advice() {
   const os = distribution();
   if (!isDebianLike(os))
     return 'install a Vulkan driver and loader (for a CPU: Mesa lavapipe), for example: sudo dnf install mesa-vulkan-drivers vulkan-loader';
-  const from = os.codename === 'bookworm' ? ' -t bookworm-backports' : '';
-  return `run: sudo apt-get update && sudo apt-get install -y${from} mesa-vulkan-drivers libvulkan1`;
+  return `run: ${lavapipeCommand(os)}`;
 }
 
 /**
@@ -122,5 +126,5 @@ export async function ensureGpu(runtime) {
   if (await timed('no GPU adapter answers; unpacking SwiftShader', installSwiftshader)) {
     if (await answers(' from .scion/swiftshader', unpacked)) return unpacked;
   }
-  throw new SetupError(`no WebGPU adapter answers (${tried.join('; ')}). What to do: ${advice()}`, NO_DEVICE);
+  throw new SetupError(`no WebGPU adapter answers${tried.length > 0 ? ` (${tried.join('; ')})` : ''}. What to do: ${advice()}`, NO_DEVICE);
 }
