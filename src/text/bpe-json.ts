@@ -62,6 +62,8 @@ export class JsonTokenizer implements Tokenizer {
   readonly #addedById = new Map<number, AddedToken>();
   readonly #addedByText = new Map<string, AddedToken>();
   readonly #pieces: (string | undefined)[] = [];
+  /** What decoding makes of added tokens that are looked for in normalised text: their normalised form. */
+  readonly #spoken = new Map<number, string>();
   readonly #template: Template;
   readonly #byteLevel: boolean;
   readonly #cache = new Map<string, Int32Array>();
@@ -82,6 +84,7 @@ export class JsonTokenizer implements Tokenizer {
       this.#pieces[token.id] = token.content;
       this.#addedById.set(token.id, token);
       this.#addedByText.set(token.content, token);
+      if (token.normalized) this.#spoken.set(token.id, normalize(token.content));
     }
     this.vocabSize = this.#pieces.length;
     this.#byteLevel = JSON.stringify([root.pre_tokenizer ?? null, root.normalizer ?? null]).includes('"ByteLevel"');
@@ -173,7 +176,7 @@ export class JsonTokenizer implements Tokenizer {
     const pieces: string[] = [];
     for (const id of ids) {
       checkId(id);
-      const piece = this.#pieces[id];
+      const piece = this.#spoken.get(id) ?? this.#pieces[id];
       // Ids without an entry (a padded embedding has some) say nothing, as in the original.
       if (piece !== undefined && !(skip && this.isSpecial(id))) pieces.push(piece);
     }

@@ -25,6 +25,7 @@ export interface PieceEncoder {
 
 /** BPE over the pieces of a model. */
 export class SentencePieceBpe implements PieceEncoder {
+  readonly #model: SentencePieceModel;
   readonly #merger: Merger;
   /** Code point to symbol: a piece id, or a number from `#pieceCount` on for characters that only occur inside pieces. */
   readonly #charSymbol = new CodePointTable();
@@ -39,6 +40,7 @@ export class SentencePieceBpe implements PieceEncoder {
 
   constructor(model: SentencePieceModel) {
     const { pieces } = model;
+    this.#model = model;
     this.#pieceCount = pieces.length;
     const idOf = new Map<string, number>();
     const mergeable: number[] = [];
@@ -153,6 +155,7 @@ export class SentencePieceBpe implements PieceEncoder {
    */
   #encodeTraced(text: string, sink: PieceSink): void {
     const unused = this.#unused;
+    const model = this.#model;
     if (unused === null) return;
     if (this.#symbols.length < text.length) this.#symbols = new Int32Array(text.length * 2);
     const symbols = this.#symbols;
@@ -177,9 +180,14 @@ export class SentencePieceBpe implements PieceEncoder {
     };
     const merged = this.#merger.run(symbols, count, trace);
     const emit = (symbol: number): void => {
-      const pair = symbol < this.#pieceCount && unused[symbol] === 1 ? parts.get(symbol) : undefined;
-      if (pair === undefined) {
+      if (symbol >= this.#pieceCount || unused[symbol] === 0) {
         this.#emit(symbol, sink);
+        return;
+      }
+      const pair = parts.get(symbol);
+      if (pair === undefined) {
+        // Never put together, so it is one character: unknown.
+        for (const char of model.pieces[symbol].text) sink.unknown(char.codePointAt(0) as number);
       } else {
         emit(pair[0]);
         emit(pair[1]);
