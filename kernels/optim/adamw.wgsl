@@ -1,0 +1,44 @@
+// Purpose: AdamW over a flat run of parameters, with the 16-bit copy written in the same pass.
+// Formula: g = G gradScale; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2; p -= lr ((m bc1) / (sqrt(v bc2) + eps) + wd p).
+// Shapes: W, G, M, V f32 [n] as vec4, STEP u32 [words], H f16 [n] with HALF.
+// Bindings: W, G, M, V, STEP, H.
+// Constants: switch HALF.
+// Numerics: all f32; nothing is written when the step found an infinity; decay is decoupled (Loshchilov and Hutter).
+#include "lib/step.wgsl"
+#include "lib/grid.wgsl"
+@group(0) @binding(1) var<storage, read_write> W: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> G: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> M: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> V: array<vec4f>;
+@group(0) @binding(5) var<storage, read_write> STEP: array<u32>;
+#if HALF
+#include "lib/tensor.wgsl" NAME=H BINDING=6 VEC=4
+#endif
+struct Params {
+  n4: u32,
+  beta1: f32,
+  beta2: f32,
+  epsilon: f32,
+  decay: f32,
+  rate: f32,
+}
+@group(0) @binding(0) var<uniform> P: Params;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let i = flat_group(wg, nwg) * 64u + lane;
+  if (i >= P.n4 || STEP[STEP_FOUND_INF] != 0u) { return; }
+  let lr = bitcast<f32>(STEP[STEP_LR]) * P.rate;
+  let g = G[i] * bitcast<f32>(STEP[STEP_GRAD_SCALE]);
+  let m = P.beta1 * M[i] + (1.0 - P.beta1) * g;
+  let v = P.beta2 * V[i] + (1.0 - P.beta2) * g * g;
+  M[i] = m;
+  V[i] = v;
+  let p = W[i];
+  let update = (m * bitcast<f32>(STEP[STEP_BC1])) / (sqrt(v * bitcast<f32>(STEP[STEP_BC2])) + P.epsilon);
+  let next = p - lr * (update + P.decay * p);
+  W[i] = next;
+#if HALF
+  H_store(i, next);
+#endif
+}

@@ -1,0 +1,118 @@
+/** Cases of the step's end: norm, clip, found-inf, loss scale, AdamW and SGD with and without 16-bit copy, windows. */
+import { adamw, sgd } from '../../../src/tensor/ops/adamw.ts';
+import { addLosses, biasTable, finishStep, freshStepState, lossSeed, STEP } from '../../../src/tensor/ops/step_state.ts';
+import type { OpCase } from '../case.ts';
+
+const words = (change: (floats: Float32Array, ints: Uint32Array) => void, scale = 1): readonly number[] => {
+  const state = freshStepState(scale);
+  change(new Float32Array(state.buffer), state);
+  return [...state];
+};
+
+const bias = [...biasTable(1, 8, 0.9, 0.95)];
+const finish = { clip: 1, lr: 0.01, biasBase: 1, dynamicScale: true, growthInterval: 2, maxScale: 65536 };
+const step = (values: readonly number[]) => ({ shape: [values.length], dtype: 'u32', fill: { values } }) as const;
+
+export const cases: OpCase[] = [];
+
+for (const n of [1, 7, 4095, 4097, 20_000]) {
+  for (const clip of [0, 0.5]) {
+    cases.push({
+      op: 'step_finish',
+      name: `step_finish n=${n} clip=${clip}`,
+      dtype: 'f32',
+      inputs: {
+        g: { shape: [n], dtype: 'f32', fill: 'normal' },
+        h: { shape: [33], dtype: 'f32', fill: { normal: 0.1 } },
+        bias: { shape: [bias.length], dtype: 'f32', fill: { values: bias } },
+        step: step(words((f) => void (f[STEP.lossSum] = 3.5), 8)),
+      },
+      build: ({ g, h, bias: b, step: s }) => ({ step: finishStep(s, b, [g, h], { ...finish, clip }) }),
+    });
+  }
+}
+
+for (const [label, bad] of [
+  ['nan', Number.NaN],
+  ['inf', Number.POSITIVE_INFINITY],
+  ['-inf', Number.NEGATIVE_INFINITY],
+] as const) {
+  cases.push({
+    op: 'step_finish',
+    name: `step_finish finds ${label} and adamw writes nothing`,
+    dtype: 'f32',
+    inputs: {
+      g: { shape: [70], dtype: 'f32', fill: { values: [...new Array(69).fill(0.5), bad] } },
+      p: { shape: [70], dtype: 'f32', fill: 'normal' },
+      m: { shape: [70], dtype: 'f32', fill: 'normal' },
+      v: { shape: [70], dtype: 'f32', fill: { uniform: [0.1, 1] } },
+      bias: { shape: [bias.length], dtype: 'f32', fill: { values: bias } },
+      step: step(words(() => {}, 1024)),
+    },
+    build: ({ g, p, m, v, bias: b, step: s }) => {
+      const next = finishStep(s, b, [g], finish);
+      const [p2, m2, v2] = adamw(p, g, m, v, next, null, { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, decay: 0.1 });
+      return { step: next, p: p2, m: m2, v: v2 };
+    },
+    tolerance: { value: 0, reason: 'a skipped step leaves every bit as it was' },
+  });
+}
+
+for (const half of [false, true]) {
+  for (const [n, limits] of [
+    [5, undefined],
+    [1027, undefined],
+    [9000, { maxStorageBufferBindingSize: 16_384 }],
+  ] as const) {
+    const inputs: OpCase['inputs'] = {
+      g: { shape: [n], dtype: 'f32', fill: 'normal' },
+      p: { shape: [n], dtype: 'f32', fill: 'normal' },
+      m: { shape: [n], dtype: 'f32', fill: { normal: 0.3 } },
+      v: { shape: [n], dtype: 'f32', fill: { uniform: [0.01, 1] } },
+      bias: { shape: [bias.length], dtype: 'f32', fill: { values: bias } },
+      step: step(words((_, u) => void (u[STEP.t] = 2), 4)),
+      ...(half ? { w: { shape: [n], dtype: 'f16', fill: 'normal' } } : {}),
+    };
+    const tolerance = half ? { value: 1e-3, reason: 'the 16-bit copy is rounded once, 2^-11' } : undefined;
+    cases.push({
+      op: 'adamw',
+      name: `adamw n=${n}${half ? ' with 16-bit copy' : ''}${limits ? ' in windows' : ''}`,
+      dtype: half ? 'f16' : 'f32',
+      inputs,
+      limits,
+      tolerance,
+      build: (i) => {
+        const next = finishStep(i.step, i.bias, [i.g], finish);
+        const [p, m, v, w] = adamw(i.p, i.g, i.m, i.v, next, i.w ?? null, { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, decay: 0.1, rate: 0.5 });
+        return { p, m, v, ...(w ? { w } : {}) };
+      },
+    });
+    cases.push({
+      op: 'sgd',
+      name: `sgd n=${n}${half ? ' with 16-bit copy' : ''}${limits ? ' in windows' : ''}`,
+      dtype: half ? 'f16' : 'f32',
+      inputs: Object.fromEntries(Object.entries(inputs).filter(([name]) => name !== 'v')),
+      limits,
+      tolerance,
+      build: (i) => {
+        const next = finishStep(i.step, i.bias, [i.g], finish);
+        const [p, m, w] = sgd(i.p, i.g, i.m, next, i.w ?? null, { momentum: 0.9, decay: 0.01 });
+        return { p, m, ...(w ? { w } : {}) };
+      },
+    });
+  }
+}
+
+for (const n of [1, 65, 1000]) {
+  cases.push({
+    op: 'loss_sum',
+    name: `loss_sum and loss_seed n=${n}`,
+    dtype: 'f32',
+    inputs: {
+      nll: { shape: [n], dtype: 'f32', fill: { uniform: [0, 5] } },
+      labels: { shape: [n], dtype: 'i32', fill: { ints: [-3, 12] } },
+      step: step(words((f) => void (f[STEP.lossSum] = 2.25), 512)),
+    },
+    build: ({ nll, labels, step: s }) => ({ seed: lossSeed(s, n, 0.125), step: addLosses(nll, labels, s, 10) }),
+  });
+}
