@@ -1,0 +1,48 @@
+// Purpose: v1 of the ladder: attention forward, one thread a query row and head, one key at a time.
+// Formula: O = softmax(scale Q K^T over keys lo <= j < hi) V; L = max + log(sum exp(score - max)).
+// Shapes: QKV [B,T,(H+2K)S]; R [B,T,4] u32 (lo, hi, qlo, qhi); O [B,T,HS]; L [B,H,T]; with CACHED also KV [B,C,2KS].
+// Bindings: QKV, R, O, L, and KV if CACHED (f32 or f16 storage; L f32, R u32).
+// Constants: switches VEC (4 or 1), SIZE (S / VEC), CACHED, SOURCE (QKV, or KV if CACHED); grid x = T/64, y = H, z = B.
+// Numerics: f32; running maximum and sum over keys in order; a row without keys gives 0 and L = 0.
+#include "lib/tensor.wgsl" NAME=QKV BINDING=1 VEC=$(VEC)
+#include "lib/tensor.wgsl" NAME=O BINDING=2 VEC=$(VEC)
+@group(0) @binding(3) var<storage, read_write> R: array<vec4u>;
+@group(0) @binding(4) var<storage, read_write> L: array<f32>;
+#if CACHED
+#include "lib/tensor.wgsl" NAME=KV BINDING=5 VEC=$(VEC)
+#endif
+#include "attention/lib.wgsl"
+#include "attention/params.wgsl"
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) gid: vec3u) {
+  let t = gid.x;
+  let h = gid.y;
+  let b = gid.z;
+  if (t >= P.tokens) { return; }
+  let row = b * P.tokens + t;
+  let q = row * P.qkvRow + h * P.size;
+  let k = b * P.keys * P.kvRow + P.keyAt + (h / P.group) * P.size;
+  let v = b * P.keys * P.kvRow + P.valueAt + (h / P.group) * P.size;
+  let range = R[row];
+  var acc: array<Vec, $(SIZE)>;
+  for (var c = 0u; c < P.size; c++) { acc[c] = Vec(); }
+  var high = MASKED;
+  var total = 0.0;
+  for (var j = range.x; j < min(range.y, P.keys); j++) {
+    var score = 0.0;
+    for (var c = 0u; c < P.size; c++) { score += vec_dot(QKV_load(q + c), $(SOURCE)_load(k + j * P.kvRow + c)); }
+    score *= P.scale;
+    let next = max(high, score);
+    let keep = soft_exp(high - next);
+    let p = soft_exp(score - next);
+    high = next;
+    total = total * keep + p;
+    for (var c = 0u; c < P.size; c++) { acc[c] = acc[c] * keep + p * $(SOURCE)_load(v + j * P.kvRow + c); }
+  }
+  let any = total > 0.0;
+  let inverse = select(0.0, 1.0 / max(total, 1e-30), any);
+  let o = row * P.heads * P.size + h * P.size;
+  for (var c = 0u; c < P.size; c++) { O_store(o + c, acc[c] * inverse); }
+  L[(b * P.heads + h) * P.tokens + t] = select(0.0, high + log(max(total, 1e-30)), any);
+}
