@@ -4,8 +4,8 @@
  */
 
 import type { Normalize } from './json-normalizers.ts';
-import { asArray, asBoolean, asIndex, asObject, asString } from './json-read.ts';
 import type { Part } from './json-pretokenizers.ts';
+import { asArray, asBoolean, asIndex, asObject, asString } from './json-read.ts';
 import { Trie } from './tables.ts';
 
 /** One entry of `added_tokens`. */

@@ -15,17 +15,13 @@ import { Merger } from './merge.ts';
 import { SPACE_MARK } from './normalizer.ts';
 import { needMark } from './sentencepiece.ts';
 import { PairTable } from './tables.ts';
-import type { DecodeOptions, EncodeOptions, StreamDecoder, Tokenizer, TokenizerSource } from './types.ts';
+import type { DecodeOptions, EncodeOptions, MarkSettings, StreamDecoder, Tokenizer, TokenizerSource } from './types.ts';
 import { byteOfPiece, pieceOfByte, utf8 } from './utf8.ts';
 
 const CACHED_UNITS = 32;
 const CACHE_ENTRIES = 1 << 16;
-
-/** What the files beside `tokenizer.json` say; names the file itself does not give. */
-export interface JsonSettings {
-  readonly source: TokenizerSource;
-  readonly marks?: { readonly bos?: string; readonly eos?: string; readonly pad?: string; readonly unk?: string };
-}
+/** Far above any real vocabulary; a greater id is damage, and would cost memory everywhere. */
+const MAX_VOCAB = 1 << 24;
 
 /** The ids a post-processor puts round a text. */
 interface Template {
@@ -53,6 +49,7 @@ export class JsonTokenizer implements Tokenizer {
   readonly eosId: number | null;
   readonly padId: number | null;
   readonly unkId: number | null;
+  readonly stopIds: readonly number[];
   readonly adds: { readonly bos: boolean; readonly eos: boolean };
   readonly source: TokenizerSource;
   readonly #model: BpeModel;
@@ -70,7 +67,7 @@ export class JsonTokenizer implements Tokenizer {
   #symbols = new Int32Array(256);
 
   /** `json`: the parsed file. Throws `format`, naming the part at fault. */
-  constructor(json: unknown, settings: JsonSettings) {
+  constructor(json: unknown, settings: MarkSettings) {
     const root = asObject(json, 'tokenizer.json');
     this.source = settings.source;
     this.#model = readModel(asObject(root.model, 'model'));
@@ -87,17 +84,22 @@ export class JsonTokenizer implements Tokenizer {
       if (token.normalized) this.#spoken.set(token.id, normalize(token.content));
     }
     this.vocabSize = this.#pieces.length;
+    if (this.vocabSize > MAX_VOCAB) {
+      throw new ScionError('format', `tokenizer.json: the greatest id is ${this.vocabSize - 1}; ids may go to ${MAX_VOCAB - 1}`, { vocabSize: this.vocabSize });
+    }
     this.#byteLevel = JSON.stringify([root.pre_tokenizer ?? null, root.normalizer ?? null]).includes('"ByteLevel"');
     this.#template = readPostProcessor(root.post_processor, 'post_processor');
 
     const { before, after } = this.#template;
-    const marks = settings.marks ?? {};
-    const named = (name: string | undefined): number | null => (name === undefined ? null : this.idOf(name));
-    this.bosId = named(marks.bos) ?? (before.length > 0 ? before[0] : null);
-    this.eosId = named(marks.eos) ?? (after.length > 0 ? after[after.length - 1] : null);
-    this.padId = named(marks.pad);
-    this.unkId = this.#model.unkId >= 0 ? this.#model.unkId : named(marks.unk);
-    this.adds = { bos: before.length > 0, eos: after.length > 0 };
+    const { names = {}, ids = {} } = settings;
+    const mark = (name: string | undefined, own: number | undefined, id: number | undefined): number | null =>
+      (name === undefined ? null : this.idOf(name)) ?? own ?? (id !== undefined && id < this.vocabSize ? id : null);
+    this.bosId = mark(names.bos, before[0], ids.bos);
+    this.eosId = mark(names.eos, after.at(-1), ids.eos);
+    this.padId = mark(names.pad, undefined, ids.pad);
+    this.unkId = this.#model.unkId >= 0 ? this.#model.unkId : mark(names.unk, undefined, undefined);
+    this.stopIds = [...new Set([...(this.eosId === null ? [] : [this.eosId]), ...(settings.stopIds ?? [])])];
+    this.adds = { bos: settings.addsBos ?? before.length > 0, eos: settings.addsEos ?? after.length > 0 };
   }
 
   encode(text: string, options: EncodeOptions = {}): number[] {
@@ -257,7 +259,8 @@ function readModel(spec: JsonObject): BpeModel {
   };
   merges.forEach((merge, rank) => {
     const [left, right] = readMerge(merge, rank);
-    if (!right.startsWith(prefix)) throw new ScionError('format', `model.merges[${rank}]: ${JSON.stringify(right)} lacks the prefix ${JSON.stringify(prefix)}`, { rank });
+    if (!right.startsWith(prefix))
+      throw new ScionError('format', `model.merges[${rank}]: ${JSON.stringify(right)} lacks the prefix ${JSON.stringify(prefix)}`, { rank });
     pairs.set(idOf(left, rank), idOf(right, rank), rank);
     resultOf[rank] = idOf(left + right.slice(prefix.length), rank);
   });
@@ -266,7 +269,11 @@ function readModel(spec: JsonObject): BpeModel {
   if (unkId === undefined) throw new ScionError('format', `model.unk_token ${JSON.stringify(unk)} is not in model.vocab`, { unk });
   return {
     vocab,
-    merger: new Merger(pairs, Int32Array.from(resultOf, (_, rank) => rank), resultOf),
+    merger: new Merger(
+      pairs,
+      Int32Array.from(resultOf, (_, rank) => rank),
+      resultOf,
+    ),
     unkId,
     fuseUnk: asBoolean(spec.fuse_unk, 'model.fuse_unk', false),
     byteFallback: asBoolean(spec.byte_fallback, 'model.byte_fallback', false),
@@ -303,7 +310,10 @@ function readPostProcessor(json: unknown, where: string): Template {
     }
     case 'RobertaProcessing':
     case 'BertProcessing':
-      return { before: [asIndex(asArray(spec.cls, `${where}.cls`)[1], `${where}.cls[1]`)], after: [asIndex(asArray(spec.sep, `${where}.sep`)[1], `${where}.sep[1]`)] };
+      return {
+        before: [asIndex(asArray(spec.cls, `${where}.cls`)[1], `${where}.cls[1]`)],
+        after: [asIndex(asArray(spec.sep, `${where}.sep`)[1], `${where}.sep[1]`)],
+      };
     case 'TemplateProcessing':
       return readTemplate(spec, where);
     default:

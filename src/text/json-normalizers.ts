@@ -3,9 +3,9 @@
  * Unicode tables.
  */
 
+import { textToByteLetters } from './byte-level.ts';
 import { asArray, asBoolean, asObject, asString, isObject, unsupported } from './json-read.ts';
 import { compileLiteral, compilePattern } from './regex.ts';
-import { textToByteLetters } from './byte-level.ts';
 
 /** A step from text to text. */
 export type Normalize = (text: string) => string;

@@ -45,7 +45,11 @@ export function readPreTokenizer(json: unknown, where = 'pre_tokenizer'): PreTok
     }
     case 'Whitespace':
       // Rust's `\w` here, not Oniguruma's: it counts other alphabetic characters and joiners.
-      return splitter(/[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]+|[^\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}\p{White_Space}]+/gu, 'Removed', true);
+      return splitter(
+        /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]+|[^\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}\p{White_Space}]+/gu,
+        'Removed',
+        true,
+      );
     case 'WhitespaceSplit':
       return splitter(/\p{White_Space}/gu, 'Removed', false);
     case 'Punctuation':

@@ -56,7 +56,7 @@ export class Charsmap {
       // A node outside the array can only come from a damaged file: no rule.
       if (node >= units.length) break;
       const unit = units[node];
-      if (((unit & 0x800000ff) >>> 0) !== bytes[i]) break;
+      if ((unit & 0x800000ff) >>> 0 !== bytes[i]) break;
       node = (node ^ offsetOf(unit)) >>> 0;
       if (((unit >>> 8) & 1) === 1 && node < units.length && found++ < MAX_RULES) {
         length = i + 1 - from;

@@ -5,7 +5,7 @@
  */
 
 import { PIECE, type SentencePieceModel } from '../formats/sentencepiece.ts';
-import { type PairTrace, Merger } from './merge.ts';
+import { Merger, type PairTrace } from './merge.ts';
 import { CodePointTable, PairTable, Trie } from './tables.ts';
 
 /** Chunks up to this many UTF-16 units are remembered; longer ones hardly ever repeat. */

@@ -10,7 +10,7 @@ import { MODEL, PIECE, type PieceType, type SentencePieceModel } from '../format
 import { Normalizer, SPACE_MARK } from './normalizer.ts';
 import { type PieceEncoder, type PieceSink, SentencePieceBpe } from './sentencepiece-bpe.ts';
 import { Trie } from './tables.ts';
-import type { DecodeOptions, EncodeOptions, StreamDecoder, Tokenizer, TokenizerSource } from './types.ts';
+import type { DecodeOptions, EncodeOptions, MarkSettings, StreamDecoder, Tokenizer, TokenizerSource } from './types.ts';
 import { Unigram } from './unigram.ts';
 import { byteOfPiece, decodeBytes, pieceOfByte, utf8 } from './utf8.ts';
 
@@ -22,13 +22,8 @@ export interface AddedPiece {
 }
 
 /** What the files around the model say. */
-export interface SentencePieceSettings {
-  readonly source: TokenizerSource;
+export interface SentencePieceSettings extends MarkSettings {
   readonly added?: readonly AddedPiece[];
-  /** Names of the marks, where the configuration names them; else the model's own. */
-  readonly marks?: { readonly bos?: string; readonly eos?: string; readonly pad?: string; readonly unk?: string };
-  readonly addsBos?: boolean;
-  readonly addsEos?: boolean;
   /** HF's `legacy`: true (its default) encodes the text after a mark as a text of its own, with dummy prefix. */
   readonly legacy?: boolean;
 }
@@ -71,6 +66,7 @@ export class SentencePieceTokenizer implements Tokenizer {
   readonly eosId: number | null;
   readonly padId: number | null;
   readonly unkId: number;
+  readonly stopIds: readonly number[];
   readonly adds: { readonly bos: boolean; readonly eos: boolean };
   readonly source: TokenizerSource;
   readonly model: SentencePieceModel;
@@ -104,7 +100,18 @@ export class SentencePieceTokenizer implements Tokenizer {
 
     let top = model.pieces.length;
     for (const entry of settings.added ?? []) {
-      if (entry.id < model.pieces.length && model.pieces[entry.id].text === entry.content && !entry.special) continue;
+      const piece = model.pieces[entry.id];
+      if (piece !== undefined && piece.text !== entry.content) {
+        throw new ScionError(
+          'format',
+          `added token ${entry.id} is ${JSON.stringify(entry.content)}, but tokenizer.model has ${JSON.stringify(piece.text)} there`,
+          {
+            id: entry.id,
+          },
+        );
+      }
+      // What the model itself calls a mark, or what is no mark, needs no entry of its own.
+      if (piece !== undefined && (!entry.special || piece.type === PIECE.CONTROL || piece.type === PIECE.UNKNOWN)) continue;
       this.#added.set(entry.id, entry);
       top = Math.max(top, entry.id + 1);
     }
@@ -116,16 +123,19 @@ export class SentencePieceTokenizer implements Tokenizer {
     for (const entry of always) this.#always?.add(entry.content, entry.id);
     for (const [text, id] of this.#reserved) if (typeOf(model, id) !== PIECE.BYTE && !this.#added.has(id)) this.#allowed.add(text, id);
 
-    const marks = settings.marks ?? {};
-    const mark = (named: string | undefined, own: string): number | null => {
-      if (named !== undefined) return this.idOf(named);
-      const id = this.#reserved.get(own);
-      return id !== undefined && typeOf(model, id) === PIECE.CONTROL ? id : null;
+    const { names = {}, ids = {} } = settings;
+    const mark = (named: string | undefined, own: string, id: number | undefined): number | null => {
+      const byName = named === undefined ? null : this.idOf(named);
+      if (byName !== null) return byName;
+      const found = this.#reserved.get(own);
+      if (found !== undefined && typeOf(model, found) === PIECE.CONTROL) return found;
+      return id !== undefined && id < this.vocabSize ? id : null;
     };
-    this.bosId = mark(marks.bos, model.trainer.bosPiece);
-    this.eosId = mark(marks.eos, model.trainer.eosPiece);
-    this.padId = mark(marks.pad, model.trainer.padPiece);
-    this.adds = { bos: settings.addsBos ?? false, eos: settings.addsEos ?? false };
+    this.bosId = mark(names.bos, model.trainer.bosPiece, ids.bos);
+    this.eosId = mark(names.eos, model.trainer.eosPiece, ids.eos);
+    this.padId = mark(names.pad, model.trainer.padPiece, ids.pad);
+    this.stopIds = [...new Set([...(this.eosId === null ? [] : [this.eosId]), ...(settings.stopIds ?? [])])];
+    this.adds = { bos: (settings.addsBos ?? false) && this.bosId !== null, eos: (settings.addsEos ?? false) && this.eosId !== null };
   }
 
   encode(text: string, options: EncodeOptions = {}): number[] {

@@ -35,10 +35,21 @@ export interface TokenizerSource {
   /** `tokenizer.model` or `tokenizer.json`. */
   readonly name: 'tokenizer.model' | 'tokenizer.json';
   readonly bytes: Uint8Array;
-  /** `tokenizer_config.json` and its neighbours as parsed, where there were any. */
-  readonly config?: Readonly<Record<string, unknown>>;
-  readonly specialTokensMap?: Readonly<Record<string, unknown>>;
-  readonly addedTokens?: Readonly<Record<string, unknown>>;
+  /** The small files beside it (`tokenizer_config.json`, …), by name, as they came. */
+  readonly neighbours?: ReadonlyMap<string, Uint8Array>;
+}
+
+/** What the files beside a vocabulary say of its marks; what is absent is left to the vocabulary itself. */
+export interface MarkSettings {
+  readonly source: TokenizerSource;
+  /** The marks by name. */
+  readonly names?: { readonly bos?: string; readonly eos?: string; readonly pad?: string; readonly unk?: string };
+  /** The marks by id, where nothing names them. */
+  readonly ids?: { readonly bos?: number; readonly eos?: number; readonly pad?: number };
+  readonly addsBos?: boolean;
+  readonly addsEos?: boolean;
+  /** Further ids that end a generation. */
+  readonly stopIds?: readonly number[];
 }
 
 /** A vocabulary with its rules: text to ids and back. */
@@ -50,6 +61,8 @@ export interface Tokenizer {
   readonly eosId: number | null;
   readonly padId: number | null;
   readonly unkId: number | null;
+  /** Ids that end a generation: the end mark and what `generation_config.json` adds. */
+  readonly stopIds: readonly number[];
   /** What the original adds by itself (`add_bos_token`, post-processor); `encode` adds only what it is asked for. */
   readonly adds: { readonly bos: boolean; readonly eos: boolean };
   readonly source: TokenizerSource;
