@@ -3,8 +3,9 @@
  * op's float64 reference for the forward pass; for gradients the float64 references of the backward
  * graph, which are themselves held to central differences of the forward reference here, in every run.
  */
-import { Random } from '../../src/base/random.ts';
+
 import { fromHalfBits, toHalfBits } from '../../src/base/half.ts';
+import { Random } from '../../src/base/random.ts';
 import type { GpuDevice } from '../../src/gpu/device.ts';
 import type { DeviceFacts, DeviceLimits, Profile } from '../../src/gpu/facts.ts';
 import { differentiate } from '../../src/tensor/autodiff.ts';
@@ -202,7 +203,11 @@ function checkDifferences(
     const direction = Float64Array.from({ length: at.length }, () => random.normal());
     const loss = (sign: number): number => {
       const moved = at.map((x, i) => x + sign * h * direction[i]);
-      const out = evaluateReference(seeded.map((s) => outputs[s]), { ...feeds, [name]: moved }, c.scalars);
+      const out = evaluateReference(
+        seeded.map((s) => outputs[s]),
+        { ...feeds, [name]: moved },
+        c.scalars,
+      );
       let sum = 0;
       seeded.forEach((s, k) => {
         const seedValues = feeds[`seed_${s}`];

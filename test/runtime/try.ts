@@ -2,8 +2,9 @@
  * Runs op cases by hand on this host while working on a kernel:
  * `node test/runtime/try.ts matmul [--profile generic|specialised] [-v] [--only substring]`. Not a test file.
  */
-import { host, terminal } from '../../src/host/index.ts';
+
 import { GpuDevice } from '../../src/gpu/device.ts';
+import { host, terminal } from '../../src/host/index.ts';
 import { type OpCase, runCase } from './case.ts';
 
 const term = await terminal();
@@ -25,8 +26,11 @@ for (const file of term.args.filter((a, i) => /^[a-z_]+$/.test(a) && !(term.args
     if (!r.ok) bad++;
     const error = Math.max(0, ...Object.values(r.errors));
     if (!c.tolerance) worst[c.dtype] = Math.max(worst[c.dtype], error);
-    if (!r.ok || term.args.includes('-v')) term.out(`${r.ok ? (r.skipped ?? 'ok') : 'BAD'} ${r.case} ${JSON.stringify(r.errors)} ${(machine.now() - at).toFixed(0)} ms ${r.message}\n`);
+    if (!r.ok || term.args.includes('-v'))
+      term.out(`${r.ok ? (r.skipped ?? 'ok') : 'BAD'} ${r.case} ${JSON.stringify(r.errors)} ${(machine.now() - at).toFixed(0)} ms ${r.message}\n`);
   }
 }
-term.out(`${count} cases, ${bad} bad, worst f32 ${worst.f32.toExponential(1)}, f16 ${worst.f16.toExponential(1)}, ${device.created.pipelines} pipelines, ${((machine.now() - start) / 1000).toFixed(1)} s\n`);
+term.out(
+  `${count} cases, ${bad} bad, worst f32 ${worst.f32.toExponential(1)}, f16 ${worst.f16.toExponential(1)}, ${device.created.pipelines} pipelines, ${((machine.now() - start) / 1000).toFixed(1)} s\n`,
+);
 term.exit(bad > 0 ? 1 : 0);
