@@ -375,6 +375,144 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @
   Y_store(i, y);
 }
 `,
+  "elementwise/swiglu.wgsl": `// Purpose: the gated activation of LLaMA's feed-forward block.
+// Formula: Y = silu(G) * U, where a row of GU is its gate G followed by its up projection U.
+// Shapes: GU [N, 2F]; Y [N, F]; width is F / VEC.
+// Bindings: GU, Y (f32 or f16 storage each).
+// Constants: switch VEC (4 where F is a multiple of 4, else 1). Grid x = F / VEC / 64, (y, z) = rows folded.
+// Numerics: f32; sigmoid as 1 / (1 + exp(-g)) with g clamped to +-80.
+#include "lib/vec.wgsl"
+#include "lib/tensor.wgsl" NAME=GU BINDING=1 VEC=$(VEC)
+#include "lib/tensor.wgsl" NAME=Y BINDING=2 VEC=$(VEC)
+struct Params {
+  rows: u32,
+  width: u32,
+}
+@group(0) @binding(0) var<uniform> P: Params;
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) nwg: vec3u) {
+  let c = gid.x;
+  let row = gid.y + gid.z * nwg.y;
+  if (c >= P.width || row >= P.rows) { return; }
+  let i = row * P.width * 2u + c;
+  let g = GU_load(i);
+  let u = GU_load(i + P.width);
+  Y_store(row * P.width + c, u * g / (1.0 + exp(-clamp(g, Num(-80.0), Num(80.0)))));
+}
+`,
+  "elementwise/swiglu_grad.wgsl": `// Purpose: gradient of the gated activation by gate and up projection at once; the sigmoid is recomputed.
+// Formula: s = sigmoid(g); dg = dy * u * s * (1 + g * (1 - s)); du = dy * g * s; DGU (+)= (dg, du).
+// Shapes: GU, DGU [N, 2F]; DY [N, F]; width is F / VEC.
+// Bindings: GU, DY, DGU (f32 or f16 storage each).
+// Constants: switch VEC. Grid x = F / VEC / 64, (y, z) = rows folded.
+// Numerics: f32; g clamped to +-80 inside the sigmoid.
+#include "lib/vec.wgsl"
+#include "lib/tensor.wgsl" NAME=GU BINDING=1 VEC=$(VEC)
+#include "lib/tensor.wgsl" NAME=DY BINDING=2 VEC=$(VEC)
+#include "lib/tensor.wgsl" NAME=DGU BINDING=3 VEC=$(VEC)
+struct Params {
+  rows: u32,
+  width: u32,
+  accumulate: u32,
+}
+@group(0) @binding(0) var<uniform> P: Params;
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) nwg: vec3u) {
+  let c = gid.x;
+  let row = gid.y + gid.z * nwg.y;
+  if (c >= P.width || row >= P.rows) { return; }
+  let i = row * P.width * 2u + c;
+  let j = i + P.width;
+  let g = GU_load(i);
+  let u = GU_load(j);
+  let dy = DY_load(row * P.width + c);
+  let s = 1.0 / (1.0 + exp(-clamp(g, Num(-80.0), Num(80.0))));
+  var dg = dy * u * s * (1.0 + g * (1.0 - s));
+  var du = dy * g * s;
+  if (P.accumulate != 0u) {
+    dg += DGU_load(i);
+    du += DGU_load(j);
+  }
+  DGU_store(i, dg);
+  DGU_store(j, du);
+}
+`,
+  "embed/embed.wgsl": `// Purpose: embedding rows by token id, from one row window of the table.
+// Formula: Y[n] = TABLE[ids[n] - first] where first <= ids[n] < first + count; ids >= vocabulary give zero rows (written by the window at 0).
+// Shapes: TABLE [count, D]; IDS u32 [N]; Y [N, D]; width is D / VEC.
+// Bindings: TABLE, Y (f32 or f16 storage each), IDS.
+// Constants: switch VEC. Grid x = D / VEC / 64, (y, z) = rows folded.
+// Numerics: a copy; one rounding where the dtypes differ.
+#include "lib/vec.wgsl"
+#include "lib/tensor.wgsl" NAME=TABLE BINDING=1 VEC=$(VEC)
+#include "lib/tensor.wgsl" NAME=Y BINDING=2 VEC=$(VEC)
+@group(0) @binding(3) var<storage, read_write> IDS: array<u32>;
+struct Params {
+  rows: u32,
+  width: u32,
+  first: u32,
+  count: u32,
+  vocabulary: u32,
+}
+@group(0) @binding(0) var<uniform> P: Params;
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) nwg: vec3u) {
+  let c = gid.x;
+  let row = gid.y + gid.z * nwg.y;
+  if (c >= P.width || row >= P.rows) { return; }
+  let id = IDS[row];
+  let i = row * P.width + c;
+  // Below \`first\` the difference wraps to a large number.
+  if (id - P.first < P.count) {
+    Y_store(i, TABLE_load((id - P.first) * P.width + c));
+  } else if (P.first == 0u && id >= P.vocabulary) {
+    Y_store(i, Num());
+  }
+}
+`,
+  "embed/embed_grad.wgsl": `// Purpose: gradient of the embedding table, without atomics: positions come sorted by id, a segment an id.
+// Formula: DTABLE[id(s) - first] += sum over k in starts[s] .. starts[s + 1] of DY[order[k]], for segments whose id lies in the window.
+// Shapes: DY [N, D]; ORDER, IDS u32 [N]; STARTS u32 [N + 1]; DTABLE [count, D]; width is D / VEC.
+// Bindings: DY, DTABLE (f32 or f16 storage each), ORDER, STARTS, IDS (id of each segment).
+// Constants: switch VEC. Grid x = D / VEC / 64, (y, z) = segments folded.
+// Numerics: f32 sums in order of position, in blocks of 256; the sum is added to the row once.
+#include "lib/vec.wgsl"
+#include "lib/tensor.wgsl" NAME=DY BINDING=1 VEC=$(VEC)
+#include "lib/tensor.wgsl" NAME=DTABLE BINDING=2 VEC=$(VEC)
+@group(0) @binding(3) var<storage, read_write> ORDER: array<u32>;
+@group(0) @binding(4) var<storage, read_write> STARTS: array<u32>;
+@group(0) @binding(5) var<storage, read_write> IDS: array<u32>;
+struct Params {
+  segments: u32,
+  width: u32,
+  first: u32,
+  count: u32,
+}
+@group(0) @binding(0) var<uniform> P: Params;
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) nwg: vec3u) {
+  let c = gid.x;
+  let s = gid.y + gid.z * nwg.y;
+  if (c >= P.width || s >= P.segments) { return; }
+  let row = IDS[s] - P.first;
+  if (row >= P.count) { return; }
+  var total = Num();
+  var k = STARTS[s];
+  let end = STARTS[s + 1u];
+  while (k < end) {
+    let stop = min(k + 256u, end);
+    var part = Num();
+    for (; k < stop; k++) { part += DY_load(ORDER[k] * P.width + c); }
+    total += part;
+  }
+  let i = row * P.width + c;
+  DTABLE_store(i, DTABLE_load(i) + total);
+}
+`,
   "lib/grid.wgsl": `// A grid axis holds at most 65,535 workgroups, so long ones are folded over x and y.
 fn flat_group(wg: vec3u, nwg: vec3u) -> u32 {
   return wg.y * nwg.x + wg.x;

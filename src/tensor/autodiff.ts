@@ -57,6 +57,13 @@ function context(node: Node, adjoints: Map<number, Value>, needed: Set<number>, 
   const own = node.outputs.map((o) => adjoints.get(o.id) ?? null);
   return {
     adjoint: (index) => own[index],
+    adjointInto(index) {
+      const sofar = own[index];
+      if (!sofar) return null;
+      // Fed or constant seeds stay as they are; so does what another value holds.
+      const held = [...adjoints].some(([other, a]) => a === sofar && other !== node.outputs[index].id);
+      return held || isLeaf(sofar.node) ? copy(sofar) : sofar;
+    },
     wants: (index) => needed.has(node.inputs[index].id),
     contribute(inputs, make) {
       const bases = inputs.map((index) => {

@@ -78,6 +78,11 @@ export interface Lowering {
 export interface GradContext {
   /** The adjoint of output `index`; null if no gradient reaches it. */
   adjoint(index: number): Value | null;
+  /**
+   * The adjoint of output `index` as a tensor that may be added to in place (a copy where another value
+   * still needs it as it is); null if no gradient reaches it. For ops that pass an adjoint on, grown.
+   */
+  adjointInto(index: number): Value | null;
   /** True if input `index` leads to something that is differentiated. */
   wants(index: number): boolean;
   /**

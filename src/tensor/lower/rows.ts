@@ -1,0 +1,73 @@
+/**
+ * How kernels that work row by row are launched: which of the three row frames of `lib/rows.wgsl` runs
+ * (whole-row sums by every lane on CPU adapters, workgroup trees, subgroups), how wide a workgroup is,
+ * and the two-stage column sum. `facts.choices.<op>` forces a frame: `lanes`, `tree` or `subgroups`.
+ */
+import type { DeviceFacts } from '../../gpu/facts.ts';
+import type { Switches } from '../../gpu/expand.ts';
+import type { Value } from '../graph.ts';
+import type { Lowering, Operand, Scratch } from '../op.ts';
+
+/** Lanes of a generic row workgroup: one vector of a 512-bit CPU, two of a 256-bit one. */
+const GENERIC_LANES = 16;
+
+/** Elements of one storage unit in a row of `width` elements. */
+export function vecOf(width: number): 4 | 1 {
+  return width % 4 === 0 ? 4 : 1;
+}
+
+/** A row kernel's switches; its parameter `half`; whether workgroups are cheap (then one row each). */
+export interface RowFrame {
+  readonly switches: Switches;
+  readonly half: number;
+  readonly tree: boolean;
+}
+
+/** The switches of a row kernel for rows of `width` elements. */
+export function rowFrame(facts: DeviceFacts, op: string, width: number): RowFrame {
+  const forced = facts.choices[op];
+  const tree = forced === 'tree' || forced === 'subgroups' || (forced !== 'lanes' && facts.profile === 'specialised');
+  const VEC = vecOf(width);
+  if (!tree) return { switches: { VEC, WG: GENERIC_LANES }, half: 0, tree };
+  // Two units a lane keep small rows in small workgroups; 256 is what every device can run.
+  let WG = 32;
+  while (WG < 256 && WG * 2 * VEC < width) WG *= 2;
+  return { switches: { VEC, WG, TREE: true, SUBGROUPS: facts.subgroups !== null && forced !== 'tree' }, half: WG / 2, tree };
+}
+
+/** Grid for one thread a column unit and one grid row a tensor row; kernels rebuild row = y + z * Y. */
+export function cellGrid(units: number, rows: number): readonly [number, number, number] {
+  return [Math.max(1, Math.ceil(units / 64)), Math.max(1, Math.min(rows, 65535)), Math.max(1, Math.ceil(rows / 65535))];
+}
+
+/** Columns [first, first + width) of `x` [rows, stride] summed into `y` [ceil(rows / block), width]; all in elements. */
+export function columnSum(
+  l: Lowering,
+  x: Operand,
+  y: Operand,
+  size: { rows: number; stride: number; first?: number; width: number; block?: number; accumulate: boolean },
+): void {
+  const { rows, stride, first = 0, width, block = Math.max(1, rows), accumulate } = size;
+  const vec = stride % 4 === 0 && first % 4 === 0 && width % 4 === 0 ? 4 : 1;
+  l.dispatch({
+    kernel: 'reduce/colsum',
+    switches: { VEC: vec },
+    bind: { X: x, Y: y },
+    params: { rows, block, width: width / vec, stride: stride / vec, first: first / vec, accumulate: accumulate ? 1 : 0 },
+    grid: [Math.ceil(width / vec / 64), Math.max(1, Math.ceil(rows / block)), 1],
+  });
+}
+
+/** The sum over all rows of `x` [rows, width] into `y` [width], in one or two stages of at most 256 rows each. */
+export function rowSum(l: Lowering, x: Value, y: Value, rows: number, width: number, accumulate: boolean): void {
+  if (rows <= 256) {
+    columnSum(l, x, y, { rows, stride: width, width, accumulate });
+    return;
+  }
+  // Blocks grow with the rows, so that the second stage stays near 256 terms.
+  const block = Math.max(64, Math.ceil(rows / 256));
+  const blocks = Math.ceil(rows / block);
+  const part: Scratch = l.scratch(blocks * width * 4);
+  columnSum(l, x, part, { rows, stride: width, width, block, accumulate: false });
+  columnSum(l, part, y, { rows: blocks, stride: width, width, accumulate });
+}
