@@ -146,8 +146,8 @@ class Learner {
       this.#words.push(symbols);
       this.#wordCounts.push(count);
     }
-    this.#words.forEach((_, word) => this.#note(word, 1));
-    this.#candidates.forEach((candidate, index) => this.#queue.push(candidate.count, candidate.text, index));
+    for (let word = 0; word < this.#words.length; word++) this.#note(word, 1);
+    for (const [index, { count, text }] of this.#candidates.entries()) this.#queue.push(count, text, index);
     this.#chars = [...this.#charCounts]
       .filter(([char]) => char >= '\u0080' && char !== SPACE_MARK)
       .map(([text, count]) => ({ text, gain: count * (utf8Length(text.codePointAt(0) as number) - 1) }))
