@@ -56,7 +56,14 @@ export function fromBfloatBits(bits: number): number {
 /** Converts a whole array of f16 bits to f32. */
 export function halfToFloat(bits: Uint16Array): Float32Array<ArrayBuffer> {
   const out = new Float32Array(bits.length);
-  for (let i = 0; i < bits.length; i++) out[i] = fromHalfBits(bits[i]);
+  const words = new Uint32Array(out.buffer);
+  for (let i = 0; i < bits.length; i++) {
+    const h = bits[i];
+    const exponent = h & 0x7c00;
+    // Normal numbers, nearly all of them, only move their bits and shift the exponent's bias by 112.
+    if (exponent !== 0 && exponent !== 0x7c00) words[i] = ((h & 0x8000) << 16) | (((h & 0x7fff) << 13) + 0x38000000);
+    else out[i] = fromHalfBits(h);
+  }
   return out;
 }
 

@@ -88,9 +88,18 @@ export async function* gunzip(source: Chunks, options: UnpackOptions): AsyncGene
   try {
     for await (const chunk of drain(stream)) {
       bytesOut += chunk.length;
-      if (bytesOut > maxBytes) throw new ScionError('format', `${name}: unpacks to more than ${maxBytes} bytes; raise the limit if the file is trusted`, { bytesIn, bytesOut, maxBytes });
+      if (bytesOut > maxBytes)
+        throw new ScionError('format', `${name}: unpacks to more than ${maxBytes} bytes; raise the limit if the file is trusted`, {
+          bytesIn,
+          bytesOut,
+          maxBytes,
+        });
       if (bytesOut > FREE_BYTES && bytesOut > maxRatio * bytesIn) {
-        throw new ScionError('format', `${name}: ${bytesIn} bytes unpack to ${bytesOut} so far, more than ${maxRatio} times; this looks like a bomb`, { bytesIn, bytesOut, maxRatio });
+        throw new ScionError('format', `${name}: ${bytesIn} bytes unpack to ${bytesOut} so far, more than ${maxRatio} times; this looks like a bomb`, {
+          bytesIn,
+          bytesOut,
+          maxRatio,
+        });
       }
       yield chunk;
     }

@@ -67,7 +67,8 @@ function encodeValue(key: string, value: GgufValue): Uint8Array[] {
 
 function entryBytes({ name, dtype, shape }: GgufEntry): number {
   const nameBytes = encoder.encode(name).length;
-  if (nameBytes === 0 || nameBytes > 63 || !name.isWellFormed()) throw new ScionError('input', `a GGUF tensor cannot be named ${shown(name)}: 1 to 63 bytes are allowed`, { name });
+  if (nameBytes === 0 || nameBytes > 63 || !name.isWellFormed())
+    throw new ScionError('input', `a GGUF tensor cannot be named ${shown(name)}: 1 to 63 bytes are allowed`, { name });
   const legal = shape.length >= 1 && shape.length <= 4 && shape.every((n) => Number.isSafeInteger(n) && n > 0);
   const bytes = legal ? ggmlBytes(dtype, shape) : null;
   if (bytes === null) throw new ScionError('input', `GGUF tensor ${shown(name)} of ${dtype} cannot have shape [${shape.join(', ')}]`, { name, dtype, shape });

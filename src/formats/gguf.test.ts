@@ -89,7 +89,11 @@ describe('writeGguf', () => {
       ['none', { type: 'array', element: 'f32', value: [] }],
       ['flags', { type: 'array', element: 'bool', value: [true, false] }],
     ]);
-    const bytes = await written(metadata, [entry('a', 'F32', [2, 2], [1, 2, 3, 4]), entry('b', 'F16', [3], [1, 2, 3]), entry('c', 'BF16', [1, 1, 1, 2], [5, -6])]);
+    const bytes = await written(metadata, [
+      entry('a', 'F32', [2, 2], [1, 2, 3, 4]),
+      entry('b', 'F16', [3], [1, 2, 3]),
+      entry('c', 'BF16', [1, 1, 1, 2], [5, -6]),
+    ]);
     const file = await openGguf(bytes, 'all.gguf');
     expect(new Map(file.metadata)).toEqual(metadata);
     expect([...(await file.readF32('a'))]).toEqual([1, 2, 3, 4]);
@@ -101,7 +105,10 @@ describe('writeGguf', () => {
 
   it('writes the bytes of the reference writer', async () => {
     const source = await openGguf(reference(), 'reference.gguf');
-    const bytes = await written(source.metadata, [entry('token_embd.weight', 'F32', [2, 3], [-2.5, -1.5, -0.5, 0.5, 1.5, 2.5]), entry('h', 'F16', [3], [1, -2, 65504])]);
+    const bytes = await written(source.metadata, [
+      entry('token_embd.weight', 'F32', [2, 3], [-2.5, -1.5, -0.5, 0.5, 1.5, 2.5]),
+      entry('h', 'F16', [3], [1, -2, 65504]),
+    ]);
     // All but the counts and the table's third tensor: the metadata lies in the same order and place.
     const end = Buffer.from(reference()).indexOf('token_embd.weight') + 40;
     expect(Buffer.compare(bytes.subarray(16, end), reference().subarray(16, end))).toBe(0);

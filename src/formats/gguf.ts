@@ -32,7 +32,9 @@ const FIXED_BYTES: Readonly<Partial<Record<GgufType, number>>> = { u8: 1, i8: 1,
 
 export type GgufScalar = number | bigint | boolean | string;
 /** A typed value. 64-bit integers are bigints. `element` is the type inside an array. */
-export type GgufValue = { readonly type: Exclude<GgufType, 'array'>; readonly value: GgufScalar } | { readonly type: 'array'; readonly element: Exclude<GgufType, 'array'>; readonly value: readonly GgufScalar[] };
+export type GgufValue =
+  | { readonly type: Exclude<GgufType, 'array'>; readonly value: GgufScalar }
+  | { readonly type: 'array'; readonly element: Exclude<GgufType, 'array'>; readonly value: readonly GgufScalar[] };
 
 /** Tensor types: number in the file, elements a block, bytes a block (ggml). */
 export const GGML_TYPES = {
@@ -252,7 +254,8 @@ function parseHeader(bytes: Uint8Array, size: number, what: string): Header {
   const magic = cursor.u32('the magic number');
   if (magic !== GGUF_MAGIC) cursor.fail(`a GGUF file starts with "GGUF"; this one starts with 0x${magic.toString(16)}`);
   const version = cursor.u32('the version');
-  if (version !== 2 && version !== 3) cursor.fail(`GGUF version ${version}; 2 and 3 are read${version >= 2 ** 24 ? ' (this looks big-endian)' : ''}`, { version });
+  if (version !== 2 && version !== 3)
+    cursor.fail(`GGUF version ${version}; 2 and 3 are read${version >= 2 ** 24 ? ' (this looks big-endian)' : ''}`, { version });
   const tensorCount = cursor.count(MAX_TENSORS, 'the number of tensors');
   const keyCount = cursor.count(MAX_KEYS, 'the number of keys');
   const metadata = readMetadata(cursor, keyCount);

@@ -123,14 +123,30 @@ describe('an index held against the files', () => {
     await expect(opened()).rejects.toMatchObject({ kind: 'input' });
   });
 
-  it.each(['../a.safetensors', '/etc/a.safetensors', 'a\\b.safetensors', 'C:a.safetensors', 'a.bin', '.safetensors', 'a\u0000.safetensors', `${'a'.repeat(300)}.safetensors`, ''])(
-    'refuses the shard name %j',
-    (file) => {
-      expect(() => parseShardIndex(JSON.stringify({ weight_map: { a: file } }), 'index')).toThrow('is no plain name');
-    },
-  );
+  it.each([
+    '../a.safetensors',
+    '/etc/a.safetensors',
+    'a\\b.safetensors',
+    'C:a.safetensors',
+    'a.bin',
+    '.safetensors',
+    'a\u0000.safetensors',
+    `${'a'.repeat(300)}.safetensors`,
+    '',
+  ])('refuses the shard name %j', (file) => {
+    expect(() => parseShardIndex(JSON.stringify({ weight_map: { a: file } }), 'index')).toThrow('is no plain name');
+  });
 
-  it.each(['[]', '{}', '{"weight_map":[]}', '{"weight_map":{}}', '{"weight_map":{"a":1}}', '{"weight_map":{"a":"b.safetensors","a":"c.safetensors"}}', 'null', ''])('refuses %j', (text) => {
+  it.each([
+    '[]',
+    '{}',
+    '{"weight_map":[]}',
+    '{"weight_map":{}}',
+    '{"weight_map":{"a":1}}',
+    '{"weight_map":{"a":"b.safetensors","a":"c.safetensors"}}',
+    'null',
+    '',
+  ])('refuses %j', (text) => {
     expect(() => parseShardIndex(text, 'index')).toThrow(expect.objectContaining({ kind: 'format' }));
   });
 });

@@ -100,7 +100,7 @@ export class HfWeights {
 
 /** A shard must be a plain file name: the index is a stranger's, and names become paths. */
 function checkShardName(file: string, what: string): void {
-  const plain = file.length <= 255 && file.endsWith('.safetensors') && !file.startsWith('.') && !/[/\\:\u0000-\u001f\u007f]/.test(file);
+  const plain = file.length <= 255 && file.endsWith('.safetensors') && !file.startsWith('.') && !/[/\\:\p{Cc}]/u.test(file);
   if (!plain) {
     throw new ScionError('format', `${what}: ${shown(file)} is no plain name of a safetensors file beside the index`, { file });
   }
@@ -167,12 +167,14 @@ export async function openHfWeights(files: HostFiles, folder: string): Promise<H
     }
     const path = joinPath(folder, INDEX_NAME);
     const stat = await files.stat(path);
-    if (stat === null) throw new ScionError('input', `${folder} holds neither ${SINGLE_NAME} nor ${INDEX_NAME}; is it a model folder with safetensors weights?`, { folder });
+    if (stat === null)
+      throw new ScionError('input', `${folder} holds neither ${SINGLE_NAME} nor ${INDEX_NAME}; is it a model folder with safetensors weights?`, { folder });
     if (stat.size > MAX_INDEX_BYTES) throw new ScionError('format', `${path}: ${stat.size} bytes; an index may have ${MAX_INDEX_BYTES}`, { size: stat.size });
     const index = parseShardIndex(decodeUtf8(await files.read(path), path), path);
     for (const file of [...new Set(index.weightMap.values())].sort()) {
       const found = await files.stat(joinPath(folder, file));
-      if (found === null || found.isDirectory) throw new ScionError('input', `${path} lists the shard ${file}, which is not in the folder; is the download complete?`, { file });
+      if (found === null || found.isDirectory)
+        throw new ScionError('input', `${path} lists the shard ${file}, which is not in the folder; is the download complete?`, { file });
       await openShard(files, folder, file, open);
     }
     return new HfWeights(folder, open, checkIndex(index, open, path));

@@ -40,7 +40,10 @@ describe('readLines', () => {
   });
 
   it('does not depend on how the bytes are cut, and goes on at any line', async () => {
-    const text = fc.array(fc.string({ unit: 'binary', maxLength: 9 }).filter((s) => s.isWellFormed() && !/[\n\r\ufeff]/.test(s)), { minLength: 1, maxLength: 8 });
+    const text = fc.array(
+      fc.string({ unit: 'binary', maxLength: 9 }).filter((s) => s.isWellFormed() && !/[\n\r\ufeff]/.test(s)),
+      { minLength: 1, maxLength: 8 },
+    );
     await fc.assert(
       fc.asyncProperty(text, fc.integer({ min: 1, max: 7 }), fc.boolean(), async (parts, size, ended) => {
         const bytes = encode(parts.join('\n') + (ended ? '\n' : ''));

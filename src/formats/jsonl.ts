@@ -69,7 +69,11 @@ export async function* readLines(source: FileReader | AsyncIterable<Uint8Array>,
   let held: Uint8Array[] = [];
   let heldBytes = 0;
   const refuseLong = (): never => {
-    throw new ScionError('format', `${name}:${line}: a line of more than ${maxLineBytes} bytes, from byte ${offset} on; split it or raise the limit`, { line, offset, maxLineBytes });
+    throw new ScionError('format', `${name}:${line}: a line of more than ${maxLineBytes} bytes, from byte ${offset} on; split it or raise the limit`, {
+      line,
+      offset,
+      maxLineBytes,
+    });
   };
   const finish = (tail: Uint8Array, ended: boolean): Line => {
     let bytes = heldBytes === 0 ? tail : joinBytes([...held, tail]);
@@ -114,7 +118,12 @@ function parseLine(text: string, where: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new ScionError('format', `${where}: not JSON: ${error instanceof Error ? shown(error.message) : ''}; the line starts ${shown(text.slice(0, 60))}`, { where }, error);
+    throw new ScionError(
+      'format',
+      `${where}: not JSON: ${error instanceof Error ? shown(error.message) : ''}; the line starts ${shown(text.slice(0, 60))}`,
+      { where },
+      error,
+    );
   }
 }
 

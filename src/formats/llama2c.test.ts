@@ -22,7 +22,17 @@ const withHeader = (index: number, value: number): Uint8Array => {
 describe('openLlama2c', () => {
   it('finds each tensor where the layout says', async () => {
     const file = await openLlama2c(small(3), 'small.bin');
-    expect(file.config).toEqual({ hiddenSize: 4, intermediateSize: 6, layers: 2, heads: 2, kvHeads: 1, vocabSize: 3, maxPositions: 5, headSize: 2, tied: true });
+    expect(file.config).toEqual({
+      hiddenSize: 4,
+      intermediateSize: 6,
+      layers: 2,
+      heads: 2,
+      kvHeads: 1,
+      vocabSize: 3,
+      maxPositions: 5,
+      headSize: 2,
+      tied: true,
+    });
     // First floats counted by hand: 12 embedding, 2 x 4 attention norms, 2 x 16 wq, 2 x 8 wk ...
     const first = async (name: string) => (await file.readF32(name))[0];
     expect(await first('model.embed_tokens.weight')).toBe(0);
@@ -73,7 +83,16 @@ describe('openLlama2c', () => {
       return;
     }
     const file = await openLlama2c(new Uint8Array(await readFile(join(data, 'models/stories260K/stories260K.bin'))), 'stories260K.bin');
-    expect(file.config).toMatchObject({ hiddenSize: 64, intermediateSize: 172, layers: 5, heads: 8, kvHeads: 4, vocabSize: 512, maxPositions: 512, tied: true });
+    expect(file.config).toMatchObject({
+      hiddenSize: 64,
+      intermediateSize: 172,
+      layers: 5,
+      heads: 8,
+      kvHeads: 4,
+      vocabSize: 512,
+      maxPositions: 512,
+      tied: true,
+    });
     let parameters = 0;
     for (const { name, shape } of file.tensors.values()) {
       const values = await file.readF32(name);

@@ -37,11 +37,14 @@ function parseHeader(view: DataView, what: string): Llama2cConfig {
   }
   const [dim, hidden, layers, heads, kvHeads, vocab, positions] = Array.from({ length: 7 }, (_, i) => view.getInt32(4 * i, true));
   const numbers = { dim, hidden_dim: hidden, n_layers: layers, n_heads: heads, n_kv_heads: kvHeads, vocab_size: vocab, seq_len: positions };
-  const listed = Object.entries(numbers).map(([name, value]) => `${name} ${value}`).join(', ');
+  const listed = Object.entries(numbers)
+    .map(([name, value]) => `${name} ${value}`)
+    .join(', ');
   const refuse = (fault: string): never => {
     throw new ScionError('format', `${what}: ${fault}; the header says ${listed}. Is this a llama2.c version 0 file?`, numbers);
   };
-  if ([dim, hidden, layers, heads, kvHeads, positions].some((n) => n <= 0) || vocab === 0) refuse('every number must be positive (only vocab_size may be negative)');
+  if ([dim, hidden, layers, heads, kvHeads, positions].some((n) => n <= 0) || vocab === 0)
+    refuse('every number must be positive (only vocab_size may be negative)');
   if (layers > MAX_LAYERS) refuse(`more than ${MAX_LAYERS} layers`);
   if (dim % heads !== 0 || (dim / heads) % 2 !== 0) refuse('n_heads must divide dim into heads of an even size');
   if (heads % kvHeads !== 0) refuse('n_kv_heads must divide n_heads');
@@ -122,10 +125,14 @@ export async function openLlama2c(source: FileReader | Uint8Array, name: string)
     expected = bytes === null || expected === null || expected + bytes > Number.MAX_SAFE_INTEGER ? null : expected + bytes;
   }
   if (expected !== reader.size) {
-    throw new ScionError('format', `${name}: its header calls for ${expected ?? 'more than 2^53'} bytes, the file has ${reader.size}; is it cut, or no llama2.c version 0 file?`, {
-      expected,
-      size: reader.size,
-    });
+    throw new ScionError(
+      'format',
+      `${name}: its header calls for ${expected ?? 'more than 2^53'} bytes, the file has ${reader.size}; is it cut, or no llama2.c version 0 file?`,
+      {
+        expected,
+        size: reader.size,
+      },
+    );
   }
   const tensors = new Map<string, TensorInfo>();
   let offset = HEADER_BYTES;

@@ -76,7 +76,10 @@ const WIRE_OF: Readonly<Record<FieldType, number>> = { int: VARINT, int64: VARIN
 
 function mustBe(field: WireField, type: FieldType, what: string): void {
   if (field.wire !== WIRE_OF[type]) {
-    throw new ScionError('format', `${what}: field ${field.number} should be of type ${type}, but has wire type ${field.wire}`, { number: field.number, wire: field.wire });
+    throw new ScionError('format', `${what}: field ${field.number} should be of type ${type}, but has wire type ${field.wire}`, {
+      number: field.number,
+      wire: field.wire,
+    });
   }
 }
 

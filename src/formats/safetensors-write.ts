@@ -71,7 +71,8 @@ export function encodeSafetensorsHeader(ordered: readonly TensorEntry[], metadat
   }
   const text = new TextEncoder().encode(`{${fields.join(',')}}`);
   const length = Math.ceil(text.length / 8) * 8;
-  if (length > MAX_HEADER_BYTES) throw new ScionError('input', `the header needs ${length} bytes, at most ${MAX_HEADER_BYTES} are allowed; write more, smaller shards`, { length });
+  if (length > MAX_HEADER_BYTES)
+    throw new ScionError('input', `the header needs ${length} bytes, at most ${MAX_HEADER_BYTES} are allowed; write more, smaller shards`, { length });
   const out = new Uint8Array(8 + length).fill(32);
   new DataView(out.buffer).setBigUint64(0, BigInt(length), true);
   out.set(text, 8);

@@ -43,7 +43,11 @@ describe('against the reference implementation', () => {
     // From Python: save() of two zeros in each type lists d f e a c b g i h k j l.
     const types = { a: 'F32', b: 'I32', c: 'U32', d: 'I64', e: 'F64', f: 'U64', g: 'F16', h: 'I16', i: 'U16', j: 'U8', k: 'I8', l: 'BOOL' } as const;
     const entries = Object.entries(types).map(([name, dtype]) => tensorEntry(name, dtype, [0], new Uint8Array()));
-    expect(layoutOrder(entries).map((entry) => entry.name).join('')).toBe('fdeacbgihkjl');
+    expect(
+      layoutOrder(entries)
+        .map((entry) => entry.name)
+        .join(''),
+    ).toBe('fdeacbgihkjl');
   });
 
   it('reads its file: names, shapes, scalar, empty tensor, metadata, values', async () => {
@@ -159,7 +163,12 @@ describe('writeSafetensors', () => {
   it('round-trips any names, types, shapes, bytes and metadata', async () => {
     const dtypes = Object.keys(DTYPE_BITS) as FileDtype[];
     const entry = fc
-      .record({ name: fc.string({ unit: 'binary', maxLength: 12 }), dtype: fc.constantFrom(...dtypes), shape: fc.array(fc.nat(5), { maxLength: 4 }), fill: fc.nat(255) })
+      .record({
+        name: fc.string({ unit: 'binary', maxLength: 12 }),
+        dtype: fc.constantFrom(...dtypes),
+        shape: fc.array(fc.nat(5), { maxLength: 4 }),
+        fill: fc.nat(255),
+      })
       .filter(({ name, dtype, shape }) => name !== '__metadata__' && tensorBytes(dtype, shape) !== null);
     const all = fc.uniqueArray(entry, { selector: (one) => one.name, maxLength: 6 });
     const meta = fc.dictionary(fc.string({ unit: 'binary', maxLength: 6 }), fc.string({ unit: 'binary', maxLength: 6 }), { maxKeys: 3 });

@@ -54,7 +54,8 @@ function readTensor(json: JsonReader, name: string, dataOffset: number, dataByte
     else if (key === 'data_offsets') offsets = readNaturals(json, 2, 'data_offsets', name);
     else json.fail(`tensor ${shown(name)} has the unknown field ${shown(key)}`);
   });
-  if (dtype === undefined || shape === undefined || offsets === undefined) json.fail(`tensor ${shown(name)} needs dtype, shape and data_offsets; before this point one is missing`);
+  if (dtype === undefined || shape === undefined || offsets === undefined)
+    json.fail(`tensor ${shown(name)} needs dtype, shape and data_offsets; before this point one is missing`);
   const who = `${json.what}: tensor ${shown(name)}`;
   if (!isFileDtype(dtype)) refuse(`${who} has the unknown dtype ${shown(dtype)}; known are ${Object.keys(DTYPE_BITS).join(' ')}`, { name, dtype });
   if (offsets.length !== 2) refuse(`${who} has ${offsets.length} data_offsets; two are needed, begin and end`, { name });
@@ -155,7 +156,11 @@ export class SafetensorsFile {
     const { shape, offset, bytes } = this.info(tensor);
     const rows = shape[0] ?? 0;
     if (!(Number.isSafeInteger(first) && Number.isSafeInteger(count) && first >= 0 && count >= 0 && first + count <= rows)) {
-      throw new ScionError('input', `${this.name}: rows ${first} to ${first + count} of tensor ${shown(tensor)} were asked for; it has ${rows}`, { tensor, first, count });
+      throw new ScionError('input', `${this.name}: rows ${first} to ${first + count} of tensor ${shown(tensor)} were asked for; it has ${rows}`, {
+        tensor,
+        first,
+        count,
+      });
     }
     const rowBytes = rows === 0 ? 0 : bytes / rows;
     if (!Number.isInteger(rowBytes)) throw new ScionError('input', `${this.name}: a row of tensor ${shown(tensor)} is no whole number of bytes`, { tensor });
@@ -190,9 +195,14 @@ export async function openSafetensors(source: FileReader | Uint8Array, name: str
   const view = new DataView(start.buffer, start.byteOffset, 8);
   // Up to 2^64: inexact beyond 2^53, but far over the cap by then.
   const headerBytes = view.getUint32(4, true) * 2 ** 32 + view.getUint32(0, true);
-  if (headerBytes > MAX_HEADER_BYTES) refuse(`${name}: the header claims ${view.getBigUint64(0, true)} bytes; at most ${MAX_HEADER_BYTES} are allowed`, { headerBytes });
+  if (headerBytes > MAX_HEADER_BYTES)
+    refuse(`${name}: the header claims ${view.getBigUint64(0, true)} bytes; at most ${MAX_HEADER_BYTES} are allowed`, { headerBytes });
   const dataBytes = reader.size - 8 - headerBytes;
-  if (dataBytes < 0) refuse(`${name}: the header claims ${headerBytes} bytes, but only ${reader.size - 8} follow its length; is the file cut?`, { headerBytes, size: reader.size });
+  if (dataBytes < 0)
+    refuse(`${name}: the header claims ${headerBytes} bytes, but only ${reader.size - 8} follow its length; is the file cut?`, {
+      headerBytes,
+      size: reader.size,
+    });
   if (headerBytes === 0) refuse(`${name}: the header is empty; it needs at least "{}"`, { headerBytes });
   const header = await readExactly(reader, 8, headerBytes, `${name}: header`);
   return new SafetensorsFile(reader, name, parseSafetensorsHeader(header, dataBytes, name));

@@ -58,7 +58,17 @@ describe('parts of a model', () => {
 
   it('has the defaults of the format where a model says nothing', () => {
     const model = parseSentencePiece(writeSentencePiece(makeSentencePiece([unk])), 'm');
-    expect(model.trainer).toMatchObject({ modelType: MODEL.UNIGRAM, vocabSize: 1, byteFallback: false, unkId: 0, bosId: 1, eosId: 2, padId: -1, unkSurface: ' ⁇ ', maxPieceLength: 16 });
+    expect(model.trainer).toMatchObject({
+      modelType: MODEL.UNIGRAM,
+      vocabSize: 1,
+      byteFallback: false,
+      unkId: 0,
+      bosId: 1,
+      eosId: 2,
+      padId: -1,
+      unkSurface: ' ⁇ ',
+      maxPieceLength: 16,
+    });
     expect(model.normalizer).toMatchObject({ name: '', addDummyPrefix: true, removeExtraWhitespaces: true, escapeWhitespaces: true });
   });
 
@@ -106,7 +116,11 @@ describe('parts of a model', () => {
   it('writes messages longer than any first buffer', () => {
     for (const length of [63, 64, 127, 128, 16383, 16384, 70_000]) {
       const bytes = new MessageWriter().string(1, 'a').string(2, 'x'.repeat(length)).int(3, -1).finish();
-      expect([...readFields(bytes, 'm')].map((field) => [field.number, field.body.length])).toEqual([[1, 1], [2, length], [3, 10]]);
+      expect([...readFields(bytes, 'm')].map((field) => [field.number, field.body.length])).toEqual([
+        [1, 1],
+        [2, length],
+        [3, 10],
+      ]);
     }
     const many = new MessageWriter();
     for (let i = 0; i < 1000; i++) many.int(1, i);

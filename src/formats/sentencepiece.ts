@@ -110,7 +110,7 @@ const NORMALIZER: SpecTable<NormalizerSpec> = {
   escapeWhitespaces: { number: 5, type: 'bool', default: true },
 };
 
-function valueOf(field: WireField, type: SpecField['type'], what: string): SpecValue {
+function readValue(field: WireField, type: SpecField['type'], what: string): SpecValue {
   switch (type) {
     case 'int':
       return intOf(field, what);
@@ -141,7 +141,7 @@ function readSpec<T>(message: Uint8Array, table: SpecTable<T>, what: string): T 
   const values = new Map<string, SpecValue>(known.map(([name, field]) => [name, field.default]));
   for (const field of readFields(message, what)) {
     const entry = known.find(([, one]) => one.number === field.number);
-    if (entry) values.set(entry[0], valueOf(field, entry[1].type, what));
+    if (entry) values.set(entry[0], readValue(field, entry[1].type, what));
   }
   return Object.fromEntries(values) as T;
 }
@@ -197,7 +197,8 @@ function readPiece(message: Uint8Array, id: number, what: string): SentencePiece
   if (text === '') throw new ScionError('format', `${where} has no text`, { id });
   if (!Number.isFinite(score)) throw new ScionError('format', `${where} has the score ${score}`, { id, score });
   if (!TYPES.has(type)) throw new ScionError('format', `${where} has the unknown type ${type}`, { id, type });
-  if (type === PIECE.BYTE && !/^<0x[0-9A-F]{2}>$/.test(text)) throw new ScionError('format', `${where} stands for a byte but is called ${shown(text)}`, { id, text });
+  if (type === PIECE.BYTE && !/^<0x[0-9A-F]{2}>$/.test(text))
+    throw new ScionError('format', `${where} stands for a byte but is called ${shown(text)}`, { id, text });
   const piece: SentencePiece = { text, score, type: type as PieceType, ...(rest.length > 0 ? { unknown: joinBytes(rest) } : {}) };
   return usual ? piece : { ...piece, encoding: message.slice() };
 }
@@ -214,7 +215,8 @@ function usualLength({ number, body, varint }: WireField): number {
  * with text, each text once, exactly one unknown piece. Throws a ScionError of kind `format`.
  */
 export function parseSentencePiece(bytes: Uint8Array, what: string): SentencePieceModel {
-  if (bytes.length > MAX_MODEL_BYTES) throw new ScionError('format', `${what}: ${bytes.length} bytes; a model may have ${MAX_MODEL_BYTES}`, { bytes: bytes.length });
+  if (bytes.length > MAX_MODEL_BYTES)
+    throw new ScionError('format', `${what}: ${bytes.length} bytes; a model may have ${MAX_MODEL_BYTES}`, { bytes: bytes.length });
   const source = bytes.slice();
   const pieces: SentencePiece[] = [];
   const texts = new Set<string>();
@@ -234,7 +236,10 @@ export function parseSentencePiece(bytes: Uint8Array, what: string): SentencePie
       specs.set(field.number, bytesOf(field, what));
     }
   }
-  if (unknowns !== 1) throw new ScionError('format', `${what}: ${pieces.length} pieces with ${unknowns} unknown pieces; exactly one is needed. Is this a SentencePiece model?`, { unknowns });
+  if (unknowns !== 1)
+    throw new ScionError('format', `${what}: ${pieces.length} pieces with ${unknowns} unknown pieces; exactly one is needed. Is this a SentencePiece model?`, {
+      unknowns,
+    });
   return {
     pieces,
     trainer: readSpec(specs.get(2) ?? new Uint8Array(), TRAINER, `${what}: trainer_spec`),
@@ -293,7 +298,11 @@ function patchNumbered(number: 2 | 3, message: Uint8Array, model: SentencePieceM
 }
 
 /** A model from nothing but its parts; unset settings take the defaults of the format. */
-export function makeSentencePiece(pieces: readonly SentencePiece[], trainer: Partial<TrainerSpec> = {}, normalizer: Partial<NormalizerSpec> = {}): SentencePieceModel {
+export function makeSentencePiece(
+  pieces: readonly SentencePiece[],
+  trainer: Partial<TrainerSpec> = {},
+  normalizer: Partial<NormalizerSpec> = {},
+): SentencePieceModel {
   const none = new Uint8Array();
   return {
     pieces,

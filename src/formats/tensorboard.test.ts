@@ -39,7 +39,17 @@ describe('encoding', () => {
       '0f000000000000006d532b0909000000000000104010643a02080159322c88',
     ];
     expect(hex({ wallTime: 1.5, step: 0, fileVersion: 'brain.Event:2', ...none })).toBe(golden[0]);
-    expect(hex({ wallTime: 2, step: 300, scalars: new Map([['train/loss', 0.5], ['lr', 3e-4]]), texts: new Map() })).toBe(golden[1]);
+    expect(
+      hex({
+        wallTime: 2,
+        step: 300,
+        scalars: new Map([
+          ['train/loss', 0.5],
+          ['lr', 3e-4],
+        ]),
+        texts: new Map(),
+      }),
+    ).toBe(golden[1]);
     expect(hex({ wallTime: 3, step: 1, scalars: new Map(), texts: new Map([['config', '# hi']]) })).toBe(golden[2]);
     expect(hex({ wallTime: 4, step: 100, restart: true, ...none })).toBe(golden[3]);
   });
@@ -84,7 +94,12 @@ describe('a file', () => {
       [7, undefined, undefined],
       [7, undefined, undefined],
     ]);
-    expect(read[1].scalars).toEqual(new Map([['loss', 2.5], ['grad/norm', Number.POSITIVE_INFINITY]]));
+    expect(read[1].scalars).toEqual(
+      new Map([
+        ['loss', 2.5],
+        ['grad/norm', Number.POSITIVE_INFINITY],
+      ]),
+    );
     expect(read[5].texts).toEqual(new Map([['note', '水\n**b**']]));
     expect(read[1].wallTime).toBe(101);
   });

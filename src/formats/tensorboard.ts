@@ -122,9 +122,11 @@ export async function* readRecords(
     if (left < 12 && options.tolerateTail) return;
     const head = await readExactly(reader, at, 12, `${what}: record head`);
     const view = new DataView(head.buffer, head.byteOffset, 12);
-    if (view.getUint32(8, true) !== maskedCrc(head.subarray(0, 8))) throw new ScionError('format', `${what}: the record at byte ${at} has a length with a wrong checksum`, { at });
+    if (view.getUint32(8, true) !== maskedCrc(head.subarray(0, 8)))
+      throw new ScionError('format', `${what}: the record at byte ${at} has a length with a wrong checksum`, { at });
     const length = view.getUint32(4, true) * 2 ** 32 + view.getUint32(0, true);
-    if (length > MAX_RECORD_BYTES) throw new ScionError('format', `${what}: the record at byte ${at} claims ${length} bytes; at most ${MAX_RECORD_BYTES} are read`, { at, length });
+    if (length > MAX_RECORD_BYTES)
+      throw new ScionError('format', `${what}: the record at byte ${at} claims ${length} bytes; at most ${MAX_RECORD_BYTES} are read`, { at, length });
     if (length + 16 > left && options.tolerateTail) return;
     const body = await readExactly(reader, at + 12, length + 4, `${what}: record at byte ${at}`);
     const data = body.slice(0, length);

@@ -14,7 +14,13 @@ const text = (s: string): Part => [u64(new TextEncoder().encode(s).length), new 
 const MAGIC = new TextEncoder().encode('GGUF');
 const start = (tensors: number | bigint, keys: number | bigint, version = 3): Part => [MAGIC, u32(version), u64(tensors), u64(keys)];
 const key = (name: string, type: number, ...value: Part[]): Part => [text(name), u32(type), value];
-const tensor = (name: string, sides: (number | bigint)[], type: number, offset: number | bigint, rank = sides.length): Part => [text(name), u32(rank), sides.map(u64), u32(type), u64(offset)];
+const tensor = (name: string, sides: (number | bigint)[], type: number, offset: number | bigint, rank = sides.length): Part => [
+  text(name),
+  u32(rank),
+  sides.map(u64),
+  u32(type),
+  u64(offset),
+];
 
 /** A file with its padding and `data` bytes behind it. */
 function file(data: number, ...parts: Part[]): Uint8Array<ArrayBuffer> {

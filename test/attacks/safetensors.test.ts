@@ -4,9 +4,8 @@
  */
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { joinBytes, sameBytes } from '../../src/formats/bytes.ts';
+import { BytesWriter, joinBytes, sameBytes } from '../../src/formats/bytes.ts';
 import { openSafetensors, type SafetensorsFile, tensorBytes } from '../../src/formats/safetensors.ts';
-import { BytesWriter } from '../../src/formats/bytes.ts';
 import { tensorEntry, writeSafetensors } from '../../src/formats/safetensors-write.ts';
 import { CountingReader, cpuMs, FUZZ_COUNT, fuzz, isRefusal, REJECT_MS } from './mutate.ts';
 
@@ -18,8 +17,10 @@ function file(header: string | Uint8Array, dataBytes = 0, claimed?: bigint): Uin
   return joinBytes([length, text, new Uint8Array(dataBytes)]);
 }
 
-const tensor = (dtype: string, shape: string, begin: number | string, end: number | string) => `{"dtype":"${dtype}","shape":${shape},"data_offsets":[${begin},${end}]}`;
-const one = (dtype: string, shape: string, begin: number | string, end: number | string, dataBytes = 0) => file(`{"a":${tensor(dtype, shape, begin, end)}}`, dataBytes);
+const tensor = (dtype: string, shape: string, begin: number | string, end: number | string) =>
+  `{"dtype":"${dtype}","shape":${shape},"data_offsets":[${begin},${end}]}`;
+const one = (dtype: string, shape: string, begin: number | string, end: number | string, dataBytes = 0) =>
+  file(`{"a":${tensor(dtype, shape, begin, end)}}`, dataBytes);
 const two = (a: string, b: string, dataBytes: number) => file(`{"a":${a},"b":${b}}`, dataBytes);
 const deep = (n: number) => '['.repeat(n);
 
