@@ -237,9 +237,33 @@ struct Params {
   keyAt: u32,       // first key head in that row
   valueAt: u32,     // first value head in that row
   scale: f32,
+  rows: u32,        // rows a thread, as data so that loops over them are not unrolled
   accumulate: u32,
 }
 @group(0) @binding(0) var<uniform> P: Params;
+`,
+  "elementwise/bias.wgsl": `// Purpose: adds a row vector to every row, in place (Y holds X already).
+// Formula: Y[n] += B.
+// Shapes: Y [N, D]; B [D]; width is D / VEC.
+// Bindings: Y (f32 or f16 storage), B (f32).
+// Constants: switch VEC. Grid x = D / VEC / 64, (y, z) = rows folded.
+// Numerics: f32; one rounding on store.
+#include "lib/tensor.wgsl" NAME=Y BINDING=1 VEC=$(VEC)
+#include "lib/tensor.wgsl" NAME=B BINDING=2 VEC=$(VEC)
+struct Params {
+  rows: u32,
+  width: u32,
+}
+@group(0) @binding(0) var<uniform> P: Params;
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) nwg: vec3u) {
+  let c = gid.x;
+  let row = gid.y + gid.z * nwg.y;
+  if (c >= P.width || row >= P.rows) { return; }
+  let i = row * P.width + c;
+  Y_store(i, Y_load(i) + B_load(c));
+}
 `,
   "elementwise/copy.wgsl": `// Purpose: copies a tensor, converting between storage dtypes, optionally scaled and added to what is there.
 // Formula: Y (+)= scale * X.
@@ -543,6 +567,32 @@ fn half_bits(x: f32) -> u32 {
 fn half_pair(v: vec2f) -> u32 {
   return half_bits(v.x) | (half_bits(v.y) << 16u);
 }
+`,
+  "lib/input.wgsl": `// One tensor binding that this kernel only reads: NAME_load(i), i counted in units of VEC elements (4, 2 or 1).
+// Parameters: NAME, BINDING, VEC. The storage type follows the switch NAME_F16. Unlike lib/tensor.wgsl it needs
+// no atomics for odd widths, since nobody writes; the binding is read_write all the same (one arena, one usage).
+#if $(NAME)_F16 && $(VEC) == 4
+@group(0) @binding($(BINDING)) var<storage, read_write> $(NAME): array<vec2u>;
+fn $(NAME)_load(i: u32) -> vec4f {
+  let w = $(NAME)[i];
+  return vec4f(unpack2x16float(w.x), unpack2x16float(w.y));
+}
+#elif $(NAME)_F16 && $(VEC) == 2
+@group(0) @binding($(BINDING)) var<storage, read_write> $(NAME): array<u32>;
+fn $(NAME)_load(i: u32) -> vec2f { return unpack2x16float($(NAME)[i]); }
+#elif $(NAME)_F16
+@group(0) @binding($(BINDING)) var<storage, read_write> $(NAME): array<u32>;
+fn $(NAME)_load(i: u32) -> f32 { return unpack2x16float($(NAME)[i >> 1u] >> ((i & 1u) * 16u)).x; }
+#elif $(VEC) == 4
+@group(0) @binding($(BINDING)) var<storage, read_write> $(NAME): array<vec4f>;
+fn $(NAME)_load(i: u32) -> vec4f { return $(NAME)[i]; }
+#elif $(VEC) == 2
+@group(0) @binding($(BINDING)) var<storage, read_write> $(NAME): array<vec2f>;
+fn $(NAME)_load(i: u32) -> vec2f { return $(NAME)[i]; }
+#else
+@group(0) @binding($(BINDING)) var<storage, read_write> $(NAME): array<f32>;
+fn $(NAME)_load(i: u32) -> f32 { return $(NAME)[i]; }
+#endif
 `,
   "lib/rows.wgsl": `// The frame of a kernel whose workgroups own whole rows: defines \`main\`, which calls the kernel's
 // rows(group, at). Lane l writes columns l, l + WG, ...; sums over a row run from row_from(at) by ROW_STEP
@@ -853,19 +903,157 @@ fn main(@builtin(local_invocation_index) lane: u32) {
   }
 }
 `,
-  "matmul/matmul_naive.wgsl": `// Purpose: v1 of the ladder, one thread an output; the yardstick every faster variant is held against.
-// Formula: C[z,m,n] (+)= alpha * sum_k A[z,m,k] * B[z,k,n], either operand stored transposed (A: K x M, B: N x K).
-// Shapes: A [Z,M,K] or [Z,K,M]; B [Z,K,N] or [Z,N,K]; C [Z,M,N]; row strides in elements.
-// Bindings: A, B, C (f32 or f16 storage each).
-// Constants: switches TA, TB (operand stored transposed); grid x = N/64, y = M, z = Z.
-// Numerics: f32 sums in blocks of 256 terms, blocks added in order.
-#include "lib/tensor.wgsl" NAME=A BINDING=1 VEC=1
-#include "lib/tensor.wgsl" NAME=B BINDING=2 VEC=1
-#include "lib/tensor.wgsl" NAME=C BINDING=3 VEC=1
+  "matmul/matmul_generic.wgsl": `// Purpose: v2 of the ladder, the kernel of CPU adapters: no barrier, no shared memory; each lane keeps ROWS x 4*COLS outputs
+//   in registers, so one load feeds 8 multiply-adds instead of one (naive). Lanes of a workgroup differ in columns only: what they read of A is uniform.
+// Formula: C[z,m,n] = alpha * sum_k A[z,m,k] * B[z,k,n] (+ C[z,m,n] if accumulate) (+ D[z,m,n] under ADD).
+// Shapes: A [Z,M,K] or [Z,K,M] (TA); B [Z,K,N] or [Z,N,K] (TB); C, D [Z,M,N]; strides and offsets in elements.
+// Bindings: A, B, C, and D under ADD (f32 or f16 storage each).
+// Constants: TA, TB; AVEC 4 (M, lda, offset multiples of 4, only with TA) or 1; BVEC 4 (without TB) or 1; CVEC 4 or 1; ROWS 4 or 8, COLS 1 or 2, LANES;
+//   grid x = N/(4*COLS*LANES), y = M/ROWS, z = Z. Loop bounds are data: constants would cost seconds of JIT.
+// Numerics: f32 sums in blocks of 256 terms, blocks added in order; one rounding at the store.
+#include "lib/input.wgsl" NAME=A BINDING=1 VEC=$(AVEC)
+#include "lib/input.wgsl" NAME=B BINDING=2 VEC=$(BVEC)
+#include "lib/tensor.wgsl" NAME=C BINDING=3 VEC=$(CVEC)
+#if ADD
+#include "lib/input.wgsl" NAME=D BINDING=4 VEC=$(CVEC)
+#endif
 struct Params {
   m: u32, n: u32, k: u32,
   lda: u32, ldb: u32, ldc: u32,
   za: u32, zb: u32, zc: u32,
+  a0: u32, b0: u32, c0: u32, d0: u32,
+  alpha: f32,
+  accumulate: u32,
+}
+@group(0) @binding(0) var<uniform> P: Params;
+const TILE = $(ROWS)u * $(COLS)u;
+
+@compute @workgroup_size($(LANES))
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let m0 = wg.y * $(ROWS)u;
+  // Neighbouring lanes take neighbouring groups of four columns.
+  var n0: array<u32, $(COLS)>;
+  for (var v = 0u; v < $(COLS)u; v++) { n0[v] = 4u * ((wg.x * $(COLS)u + v) * $(LANES)u + lane); }
+  let a0 = P.a0 + wg.z * P.za;
+  let b0 = P.b0 + wg.z * P.zb;
+  // Rows and columns beyond the edge read the last one and are not stored.
+#if TA && AVEC == 4
+  var arow: array<u32, $(ROWS)>;
+  for (var r = 0u; r < $(ROWS)u; r += 4u) { arow[r] = (a0 + min(m0 + r, P.m - 4u)) / 4u; }
+  let astep = P.lda / 4u;
+#elif TA
+  var arow: array<u32, $(ROWS)>;
+  for (var r = 0u; r < $(ROWS)u; r++) { arow[r] = a0 + min(m0 + r, P.m - 1u); }
+  let astep = P.lda;
+#else
+  var arow: array<u32, $(ROWS)>;
+  for (var r = 0u; r < $(ROWS)u; r++) { arow[r] = a0 + min(m0 + r, P.m - 1u) * P.lda; }
+  let astep = 1u;
+#endif
+#if BVEC == 4
+  var bcol: array<u32, $(COLS)>;
+  for (var v = 0u; v < $(COLS)u; v++) { bcol[v] = (b0 + min(n0[v], P.n - 4u)) / 4u; }
+  let bstep = P.ldb / 4u;
+#else
+  var bcol: array<vec4u, $(COLS)>;
+  for (var v = 0u; v < $(COLS)u; v++) {
+    let n = min(vec4u(n0[v]) + vec4u(0u, 1u, 2u, 3u), vec4u(P.n - 1u));
+#if TB
+    bcol[v] = b0 + n * P.ldb;
+#else
+    bcol[v] = b0 + n;
+#endif
+  }
+#if TB
+  let bstep = 1u;
+#else
+  let bstep = P.ldb;
+#endif
+#endif
+  var total: array<vec4f, TILE>;
+  var k = 0u;
+  while (k < P.k) {
+    let end = min(k + 256u, P.k);
+    var sum: array<vec4f, TILE>;
+    for (; k < end; k++) {
+      var b: array<vec4f, $(COLS)>;
+      for (var v = 0u; v < $(COLS)u; v++) {
+#if BVEC == 4
+        b[v] = B_load(bcol[v] + k * bstep);
+#else
+        let at = bcol[v] + k * bstep;
+        b[v] = vec4f(B_load(at.x), B_load(at.y), B_load(at.z), B_load(at.w));
+#endif
+      }
+#if TA && AVEC == 4
+      for (var r = 0u; r < $(ROWS)u; r += 4u) {
+        let a = A_load(arow[r] + k * astep);
+        for (var v = 0u; v < $(COLS)u; v++) {
+          sum[r * $(COLS)u + v] += a.x * b[v];
+          sum[(r + 1u) * $(COLS)u + v] += a.y * b[v];
+          sum[(r + 2u) * $(COLS)u + v] += a.z * b[v];
+          sum[(r + 3u) * $(COLS)u + v] += a.w * b[v];
+        }
+      }
+#else
+      for (var r = 0u; r < $(ROWS)u; r++) {
+        let a = A_load(arow[r] + k * astep);
+        for (var v = 0u; v < $(COLS)u; v++) { sum[r * $(COLS)u + v] += a * b[v]; }
+      }
+#endif
+    }
+    for (var i = 0u; i < TILE; i++) { total[i] += sum[i]; }
+  }
+  for (var r = 0u; r < $(ROWS)u; r++) {
+    let m = m0 + r;
+    if (m >= P.m) { break; }
+    for (var v = 0u; v < $(COLS)u; v++) {
+      let n = n0[v];
+      let i = wg.z * P.zc + m * P.ldc + n;
+      var value = P.alpha * total[r * $(COLS)u + v];
+#if CVEC == 4
+      if (n < P.n) {
+        let c = (P.c0 + i) / 4u;
+        if (P.accumulate != 0u) { value += C_load(c); }
+#if ADD
+        value += D_load((P.d0 + i) / 4u);
+#endif
+        C_store(c, value);
+      }
+#else
+      for (var j = 0u; j < 4u; j++) {
+        if (n + j < P.n) {
+          let c = P.c0 + i + j;
+          var one = value[j];
+          if (P.accumulate != 0u) { one += C_load(c); }
+#if ADD
+          one += D_load(P.d0 + i + j);
+#endif
+          C_store(c, one);
+        }
+      }
+#endif
+    }
+  }
+}
+`,
+  "matmul/matmul_naive.wgsl": `// Purpose: v1 of the ladder, one thread an output; the yardstick every faster variant is held against.
+// Formula: C[z,m,n] = alpha * sum_k A[z,m,k] * B[z,k,n] (+ C[z,m,n] if accumulate) (+ D[z,m,n] under ADD).
+// Shapes: A [Z,M,K] or [Z,K,M] (TA); B [Z,K,N] or [Z,N,K] (TB); C, D [Z,M,N]; strides and offsets in elements.
+// Bindings: A, B, C, and D under ADD (f32 or f16 storage each).
+// Constants: switches TA, TB (operand stored transposed); grid x = N/64, y = M, z = Z.
+// Numerics: f32 sums in blocks of 256 terms, blocks added in order.
+#include "lib/input.wgsl" NAME=A BINDING=1 VEC=1
+#include "lib/input.wgsl" NAME=B BINDING=2 VEC=1
+#include "lib/tensor.wgsl" NAME=C BINDING=3 VEC=1
+#if ADD
+#include "lib/input.wgsl" NAME=D BINDING=4 VEC=1
+#endif
+struct Params {
+  m: u32, n: u32, k: u32,
+  lda: u32, ldb: u32, ldc: u32,
+  za: u32, zb: u32, zc: u32,
+  a0: u32, b0: u32, c0: u32, d0: u32,
   alpha: f32,
   accumulate: u32,
 }
@@ -876,8 +1064,8 @@ fn main(@builtin(global_invocation_id) gid: vec3u) {
   let n = gid.x;
   let m = gid.y;
   if (n >= P.n || m >= P.m) { return; }
-  let a0 = gid.z * P.za;
-  let b0 = gid.z * P.zb;
+  let a0 = P.a0 + gid.z * P.za;
+  let b0 = P.b0 + gid.z * P.zb;
   var total = 0.0;
   var k = 0u;
   while (k < P.k) {
@@ -898,10 +1086,159 @@ fn main(@builtin(global_invocation_id) gid: vec3u) {
     }
     total += block;
   }
-  let c = gid.z * P.zc + m * P.ldc + n;
+  let i = gid.z * P.zc + m * P.ldc + n;
+  let c = P.c0 + i;
   total *= P.alpha;
   if (P.accumulate != 0u) { total += C_load(c); }
+#if ADD
+  total += D_load(P.d0 + i);
+#endif
   C_store(c, total);
+}
+`,
+  "norm/headnorm.wgsl": `// Purpose: RMSNorm of each query and key head inside fused qkv rows (Qwen 3); value heads are copied.
+// Formula: y = x * inverseSqrt(mean(x^2) + eps) * w over a head's S elements, w = WQ for query heads, WK for key heads.
+// Shapes: X, Y [N, H + 2K, S]; WQ, WK [S]; width is S / VEC; a row is one head of one token.
+// Bindings: X, Y (f32 or f16 storage each), WQ, WK (f32).
+// Constants: switches VEC, WG, TREE, SUBGROUPS (lib/rows).
+// Numerics: f32 sums of squares in blocks of 64 units, then lanes, then workgroup.
+#include "lib/vec.wgsl"
+#include "lib/tensor.wgsl" NAME=X BINDING=1 VEC=$(VEC)
+#include "lib/tensor.wgsl" NAME=WQ BINDING=2 VEC=$(VEC)
+#include "lib/tensor.wgsl" NAME=WK BINDING=3 VEC=$(VEC)
+#include "lib/tensor.wgsl" NAME=Y BINDING=4 VEC=$(VEC)
+#include "lib/rows.wgsl"
+struct Params {
+  rows: u32,
+  block: u32,
+  half: u32,
+  width: u32,
+  heads: u32,
+  key_end: u32,
+  slots: u32,
+  per_d: f32,
+  eps: f32,
+}
+@group(0) @binding(0) var<uniform> P: Params;
+
+fn rows(group: u32, at: RowLane) {
+  let end = min((group + 1u) * P.block, P.rows);
+  for (var row = group * P.block; row < end; row++) {
+    let base = row * P.width;
+    let slot = row % P.slots;
+    var squares = 0.0;
+    var c = row_from(at);
+    while (c < P.width) {
+      let stop = min(c + 64u * ROW_STEP, P.width);
+      var part = Num();
+      for (; c < stop; c += ROW_STEP) {
+        let x = X_load(base + c);
+        part += x * x;
+      }
+      squares += lanes_sum(part);
+    }
+    let scale = inverseSqrt(row_sum(vec2f(squares, 0.0), at).x * P.per_d + P.eps);
+    for (c = at.lane; c < P.width; c += $(WG)u) {
+      var y = X_load(base + c);
+      if (slot < P.heads) { y *= scale * WQ_load(c); }
+      else if (slot < P.key_end) { y *= scale * WK_load(c); }
+      Y_store(base + c, y);
+    }
+  }
+}
+`,
+  "norm/headnorm_grad.wgsl": `// Purpose: gradient of the per-head RMSNorm by qkv, and partial sums of those by both weights.
+// Formula: as rmsnorm_grad for query and key heads with their weight; dx (+)= dy for value heads; PART holds (dwq, dwk) of each group.
+// Shapes: X, DY, DX [N, H + 2K, S]; WQ, WK [S]; PART f32 [groups, 2, S]; a group takes \`chunks\` runs of \`block\` <= 16 rows (heads).
+// Bindings: X, WQ, WK (f32), DY, DX; with DW also PART.
+// Constants: switches DW, VEC, WG, TREE, SUBGROUPS (lib/rows).
+// Numerics: f32; row sums in blocks of 64 units; weight sums over rows in order, chunk by chunk.
+#include "lib/vec.wgsl"
+#include "lib/tensor.wgsl" NAME=X BINDING=1 VEC=$(VEC)
+#include "lib/tensor.wgsl" NAME=WQ BINDING=2 VEC=$(VEC)
+#include "lib/tensor.wgsl" NAME=WK BINDING=3 VEC=$(VEC)
+#include "lib/tensor.wgsl" NAME=DY BINDING=4 VEC=$(VEC)
+#include "lib/tensor.wgsl" NAME=DX BINDING=5 VEC=$(VEC)
+#if DW
+#include "lib/tensor.wgsl" NAME=PART BINDING=6 VEC=$(VEC)
+#endif
+#include "lib/rows.wgsl"
+struct Params {
+  rows: u32,
+  block: u32,
+  chunks: u32,
+  half: u32,
+  width: u32,
+  heads: u32,
+  key_end: u32,
+  slots: u32,
+  per_d: f32,
+  eps: f32,
+  accumulate: u32,
+}
+@group(0) @binding(0) var<uniform> P: Params;
+
+fn rows(group: u32, at: RowLane) {
+  // Of each row of a chunk: r, r^3 * mean(g * x), and 1 for a query head, 2 for a key head, 0 for a value head.
+  var stats: array<vec3f, 16>;
+  for (var chunk = 0u; chunk < P.chunks; chunk++) {
+    let first = min((group * P.chunks + chunk) * P.block, P.rows);
+    let count = min(P.block, P.rows - first);
+    for (var k = 0u; k < count; k++) {
+      let base = (first + k) * P.width;
+      let slot = (first + k) % P.slots;
+      var sums = vec2f();
+      var c = row_from(at);
+      while (c < P.width) {
+        let stop = min(c + 64u * ROW_STEP, P.width);
+        var squares = Num();
+        var products = Num();
+        for (; c < stop; c += ROW_STEP) {
+          let x = X_load(base + c);
+          squares += x * x;
+          var w = WK_load(c);
+          if (slot < P.heads) { w = WQ_load(c); }
+          products += x * DY_load(base + c) * w;
+        }
+        sums += vec2f(lanes_sum(squares), lanes_sum(products));
+      }
+      let total = row_sum(sums, at);
+      let r = inverseSqrt(total.x * P.per_d + P.eps);
+      stats[k] = vec3f(r, r * r * r * total.y * P.per_d, select(select(0.0, 2.0, slot < P.key_end), 1.0, slot < P.heads));
+    }
+    for (var c = at.lane; c < P.width; c += $(WG)u) {
+      let wq = WQ_load(c);
+      let wk = WK_load(c);
+      var dwq = Num();
+      var dwk = Num();
+      for (var k = 0u; k < count; k++) {
+        let i = (first + k) * P.width + c;
+        let x = X_load(i);
+        let dy = DY_load(i);
+        let s = stats[k];
+        var dx = dy;
+        if (s.z == 1.0) {
+          dwq += dy * x * s.x;
+          dx = dy * wq * s.x - x * s.y;
+        } else if (s.z == 2.0) {
+          dwk += dy * x * s.x;
+          dx = dy * wk * s.x - x * s.y;
+        }
+        if (P.accumulate != 0u) { dx += DX_load(i); }
+        DX_store(i, dx);
+      }
+#if DW
+      let q = group * 2u * P.width + c;
+      let k = q + P.width;
+      if (chunk > 0u) {
+        dwq += PART_load(q);
+        dwk += PART_load(k);
+      }
+      PART_store(q, dwq);
+      PART_store(k, dwk);
+#endif
+    }
+  }
 }
 `,
   "norm/rmsnorm.wgsl": `// Purpose: RMSNorm of each row, with the residual addition before it on request.
@@ -964,11 +1301,11 @@ fn rows(group: u32, at: RowLane) {
 }
 `,
   "norm/rmsnorm_grad.wgsl": `// Purpose: gradient of RMSNorm by its input, and partial sums of the gradient by its weight.
-// Formula: r = inverseSqrt(mean(x^2) + eps); g = dy * w; dx (+)= r * (g - x * r^2 * mean(g * x)); part = sum over a block's rows of dy * x * r.
-// Shapes: X, DY, DX [N, D]; W [D]; PART f32 [ceil(N / block), D]; block <= 16 rows; width is D / VEC.
+// Formula: r = inverseSqrt(mean(x^2) + eps); g = dy * w; dx (+)= r * (g - x * r^2 * mean(g * x)); part = sum over a group's rows of dy * x * r.
+// Shapes: X, DY, DX [N, D]; W [D]; PART f32 [groups, D]; a group takes \`chunks\` runs of \`block\` <= 16 rows; width is D / VEC.
 // Bindings: X, W (f32), DY, DX; with DW also PART.
 // Constants: switches DW, VEC, WG, TREE, SUBGROUPS (lib/rows).
-// Numerics: f32; row sums in blocks of 64 units; weight sums over the block's rows in order.
+// Numerics: f32; row sums in blocks of 64 units; weight sums over rows in order, chunk by chunk.
 #include "lib/vec.wgsl"
 #include "lib/tensor.wgsl" NAME=X BINDING=1 VEC=$(VEC)
 #include "lib/tensor.wgsl" NAME=W BINDING=2 VEC=$(VEC)
@@ -981,6 +1318,7 @@ fn rows(group: u32, at: RowLane) {
 struct Params {
   rows: u32,
   block: u32,
+  chunks: u32,
   half: u32,
   width: u32,
   per_d: f32,
@@ -990,45 +1328,49 @@ struct Params {
 @group(0) @binding(0) var<uniform> P: Params;
 
 fn rows(group: u32, at: RowLane) {
-  let first = group * P.block;
-  let count = min(P.block, P.rows - first);
-  // Of each row of the block: r, and r^3 * mean(g * x).
+  // Of each row of a chunk: r, and r^3 * mean(g * x).
   var stats: array<vec2f, 16>;
-  for (var k = 0u; k < count; k++) {
-    let base = (first + k) * P.width;
-    var sums = vec2f();
-    var c = row_from(at);
-    while (c < P.width) {
-      let stop = min(c + 64u * ROW_STEP, P.width);
-      var squares = Num();
-      var products = Num();
-      for (; c < stop; c += ROW_STEP) {
-        let x = X_load(base + c);
-        squares += x * x;
-        products += x * DY_load(base + c) * W_load(c);
-      }
-      sums += vec2f(lanes_sum(squares), lanes_sum(products));
-    }
-    let total = row_sum(sums, at);
-    let r = inverseSqrt(total.x * P.per_d + P.eps);
-    stats[k] = vec2f(r, r * r * r * total.y * P.per_d);
-  }
-  for (var c = at.lane; c < P.width; c += $(WG)u) {
-    let w = W_load(c);
-    var dw = Num();
+  for (var chunk = 0u; chunk < P.chunks; chunk++) {
+    let first = min((group * P.chunks + chunk) * P.block, P.rows);
+    let count = min(P.block, P.rows - first);
     for (var k = 0u; k < count; k++) {
-      let i = (first + k) * P.width + c;
-      let x = X_load(i);
-      let dy = DY_load(i);
-      let s = stats[k];
-      dw += dy * x * s.x;
-      var dx = dy * w * s.x - x * s.y;
-      if (P.accumulate != 0u) { dx += DX_load(i); }
-      DX_store(i, dx);
+      let base = (first + k) * P.width;
+      var sums = vec2f();
+      var c = row_from(at);
+      while (c < P.width) {
+        let stop = min(c + 64u * ROW_STEP, P.width);
+        var squares = Num();
+        var products = Num();
+        for (; c < stop; c += ROW_STEP) {
+          let x = X_load(base + c);
+          squares += x * x;
+          products += x * DY_load(base + c) * W_load(c);
+        }
+        sums += vec2f(lanes_sum(squares), lanes_sum(products));
+      }
+      let total = row_sum(sums, at);
+      let r = inverseSqrt(total.x * P.per_d + P.eps);
+      stats[k] = vec2f(r, r * r * r * total.y * P.per_d);
     }
+    for (var c = at.lane; c < P.width; c += $(WG)u) {
+      let w = W_load(c);
+      var dw = Num();
+      for (var k = 0u; k < count; k++) {
+        let i = (first + k) * P.width + c;
+        let x = X_load(i);
+        let dy = DY_load(i);
+        let s = stats[k];
+        dw += dy * x * s.x;
+        var dx = dy * w * s.x - x * s.y;
+        if (P.accumulate != 0u) { dx += DX_load(i); }
+        DX_store(i, dx);
+      }
 #if DW
-    PART_store(group * P.width + c, dw);
+      let j = group * P.width + c;
+      if (chunk > 0u) { dw += PART_load(j); }
+      PART_store(j, dw);
 #endif
+    }
   }
 }
 `,
@@ -1255,41 +1597,79 @@ fn main(@builtin(local_invocation_index) lane: u32) {
 }
 `,
   "reduce/colsum.wgsl": `// Purpose: sums over rows, block by block; with one block it finishes a two-stage column sum.
-// Formula: Y[b, c] (+)= sum over rows n of block b of X[n, c].
-// Shapes: X [N, stride]; Y [ceil(N / block), D]; widths and stride in units of VEC.
-// Bindings: X, Y (f32 or f16 storage each).
-// Constants: switch VEC. Grid x = D / VEC / 64, y = blocks.
-// Numerics: f32 sums in order, in sub-blocks of 256 rows.
+// Formula: Y[b, c] (+)= sum over rows n of block b of X[n, c]. With SPLIT the right half of the columns goes to Z.
+// Shapes: X [N, D]; Y [ceil(N / block), D], with SPLIT Y, Z [D / 2] and one block; width is D / VEC.
+// Bindings: X, Y (f32 or f16 storage each); with SPLIT also Z.
+// Constants: switches VEC, SPLIT, TREE. Grid x = D / VEC / 64 (32 with TREE), y = blocks.
+// Numerics: f32 sums in order, in sub-blocks of 256 rows; with TREE eight lanes take every eighth row and are added in order.
 #include "lib/vec.wgsl"
 #include "lib/tensor.wgsl" NAME=X BINDING=1 VEC=$(VEC)
 #include "lib/tensor.wgsl" NAME=Y BINDING=2 VEC=$(VEC)
+#if SPLIT
+#include "lib/tensor.wgsl" NAME=Z BINDING=3 VEC=$(VEC)
+#endif
 struct Params {
   rows: u32,
   block: u32,
   width: u32,
-  stride: u32,
-  first: u32,
   accumulate: u32,
+#if SPLIT
+  accumulate_z: u32,
+#endif
 }
 @group(0) @binding(0) var<uniform> P: Params;
 
-@compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) gid: vec3u) {
-  let c = gid.x;
-  if (c >= P.width) { return; }
-  let end = min((gid.y + 1u) * P.block, P.rows);
+fn sum_rows(first: u32, step: u32, end: u32, c: u32) -> Num {
   var total = Num();
-  var n = gid.y * P.block;
+  var n = first;
   while (n < end) {
-    let stop = min(n + 256u, end);
+    let stop = min(n + 256u * step, end);
     var part = Num();
-    for (; n < stop; n++) { part += X_load(n * P.stride + P.first + c); }
+    for (; n < stop; n += step) { part += X_load(n * P.width + c); }
     total += part;
   }
-  let i = gid.y * P.width + c;
+  return total;
+}
+
+fn put(block: u32, c: u32, sum: Num) {
+  var total = sum;
+#if SPLIT
+  let half = P.width / 2u;
+  if (c >= half) {
+    if (P.accumulate_z != 0u) { total += Z_load(c - half); }
+    Z_store(c - half, total);
+    return;
+  }
+#endif
+  let i = block * P.width + c;
   if (P.accumulate != 0u) { total += Y_load(i); }
   Y_store(i, total);
 }
+
+#if TREE
+var<workgroup> parts: array<Num, 256>;
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let c = wg.x * 32u + (lane & 31u);
+  if (c < P.width) {
+    let first = wg.y * P.block;
+    parts[lane] = sum_rows(first + (lane >> 5u), 8u, min(first + P.block, P.rows), c);
+  }
+  workgroupBarrier();
+  if (lane < 32u && c < P.width) {
+    var total = parts[lane];
+    for (var k = 1u; k < 8u; k++) { total += parts[lane + 32u * k]; }
+    put(wg.y, c, total);
+  }
+}
+#else
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) gid: vec3u) {
+  if (gid.x >= P.width) { return; }
+  let first = gid.y * P.block;
+  put(gid.y, gid.x, sum_rows(first, 1u, min(first + P.block, P.rows), gid.x));
+}
+#endif
 `,
   "rope/rope.wgsl": `// Purpose: rotary position embedding of the query and key heads, in place; values stay. Backward turns the other way.
 // Formula: (x_i, x_{i+S/2}) = (x_i cos - x_{i+S/2} sin, x_{i+S/2} cos + x_i sin), sin times \`sign\`.

@@ -6,7 +6,7 @@
 import type { DeviceFacts } from '../../gpu/facts.ts';
 import type { Switches } from '../../gpu/expand.ts';
 import type { Value } from '../graph.ts';
-import type { Lowering, Operand, Scratch } from '../op.ts';
+import type { Lowering, Operand } from '../op.ts';
 
 /** Lanes of a generic row workgroup: one vector of a 512-bit CPU, two of a 256-bit one. */
 const GENERIC_LANES = 16;
@@ -40,34 +40,46 @@ export function cellGrid(units: number, rows: number): readonly [number, number,
   return [Math.max(1, Math.ceil(units / 64)), Math.max(1, Math.min(rows, 65535)), Math.max(1, Math.ceil(rows / 65535))];
 }
 
-/** Columns [first, first + width) of `x` [rows, stride] summed into `y` [ceil(rows / block), width]; all in elements. */
+/**
+ * Adds up the rows of `x` [rows, width] in blocks into `y` [ceil(rows / block), width]. With `split` (one block
+ * only) the left half of the columns goes to `y`, the right half to `split.to`.
+ */
 export function columnSum(
   l: Lowering,
   x: Operand,
   y: Operand,
-  size: { rows: number; stride: number; first?: number; width: number; block?: number; accumulate: boolean },
+  size: { rows: number; width: number; block?: number; accumulate: boolean; split?: { to: Operand; accumulate: boolean } },
 ): void {
-  const { rows, stride, first = 0, width, block = Math.max(1, rows), accumulate } = size;
-  const vec = stride % 4 === 0 && first % 4 === 0 && width % 4 === 0 ? 4 : 1;
+  const { rows, width, block = Math.max(1, rows), accumulate, split } = size;
+  const VEC = vecOf(split ? width / 2 : width);
+  const TREE = l.facts.choices.colsum === 'tree' || (l.facts.choices.colsum === undefined && l.facts.profile === 'specialised');
+  const flag = accumulate ? 1 : 0;
   l.dispatch({
     kernel: 'reduce/colsum',
-    switches: { VEC: vec },
-    bind: { X: x, Y: y },
-    params: { rows, block, width: width / vec, stride: stride / vec, first: first / vec, accumulate: accumulate ? 1 : 0 },
-    grid: [Math.ceil(width / vec / 64), Math.max(1, Math.ceil(rows / block)), 1],
+    switches: { VEC, TREE, SPLIT: split !== undefined },
+    bind: split ? { X: x, Y: y, Z: split.to } : { X: x, Y: y },
+    params: { rows, block, width: width / VEC, accumulate: flag, ...(split ? { accumulate_z: split.accumulate ? 1 : 0 } : {}) },
+    grid: [Math.max(1, Math.ceil(width / VEC / (TREE ? 32 : 64))), Math.max(1, Math.ceil(rows / block)), 1],
   });
 }
 
-/** The sum over all rows of `x` [rows, width] into `y` [width], in one or two stages of at most 256 rows each. */
+/** How gradient kernels that leave weight sums share out rows: groups of whole chunks of 16 rows, at most `most` groups. */
+export function rowGroups(rows: number, most = 512): { block: number; chunks: number; groups: number } {
+  const block = 16;
+  const chunks = Math.max(1, Math.ceil(rows / block / most));
+  return { block, chunks, groups: Math.max(1, Math.ceil(rows / (block * chunks))) };
+}
+
+/** The sum over all rows of `x` [rows, width] into `y` [width]: one stage up to 256 rows, else two. */
 export function rowSum(l: Lowering, x: Value, y: Value, rows: number, width: number, accumulate: boolean): void {
   if (rows <= 256) {
-    columnSum(l, x, y, { rows, stride: width, width, accumulate });
+    columnSum(l, x, y, { rows, width, accumulate });
     return;
   }
   // Blocks grow with the rows, so that the second stage stays near 256 terms.
   const block = Math.max(64, Math.ceil(rows / 256));
   const blocks = Math.ceil(rows / block);
-  const part: Scratch = l.scratch(blocks * width * 4);
-  columnSum(l, x, part, { rows, stride: width, width, block, accumulate: false });
-  columnSum(l, part, y, { rows: blocks, stride: width, width, accumulate });
+  const part = l.scratch(blocks * width * 4);
+  columnSum(l, x, part, { rows, width, block, accumulate: false });
+  columnSum(l, part, y, { rows: blocks, width, accumulate });
 }

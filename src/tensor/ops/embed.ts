@@ -17,8 +17,8 @@ export interface EmbedSegments {
   readonly starts: Value;
   /** u32[N]: the id of each segment. */
   readonly segmentIds: Value;
-  /** Name of the step scalar that counts valid segments. */
-  readonly segments: string;
+  /** Name of the step scalar that counts valid segments; `segments` by default. */
+  readonly segments?: string;
 }
 
 /** Inputs table, ids and optionally order, starts, segmentIds. */
@@ -116,10 +116,10 @@ export const EMBED_GRAD: Op = {
 
 /**
  * table[ids]: table f32 or f16 [V, D], ids u32 [...] -> [..., D] stored as `dtype` (by default the table's).
- * An id of V or more gives a row of zeros. `segments` is needed only where the table is differentiated.
+ * An id of V or more gives a row of zeros. The segment tables are needed only where the table is differentiated.
  */
-export function embed(table: Value, ids: Value, options: { dtype?: DType; segments?: EmbedSegments } = {}): Value {
-  const { dtype, segments: s } = options;
-  const inputs = s ? [table, ids, s.order, s.starts, s.segmentIds] : [table, ids];
-  return table.node.graph.apply1(EMBED, inputs, { dtype, segments: s ? { step: s.segments } : undefined });
+export function embed(table: Value, ids: Value, options: { dtype?: DType } & Partial<EmbedSegments> = {}): Value {
+  const { dtype, order, starts, segmentIds, segments = 'segments' } = options;
+  if (!order || !starts || !segmentIds) return table.node.graph.apply1(EMBED, [table, ids], { dtype });
+  return table.node.graph.apply1(EMBED, [table, ids, order, starts, segmentIds], { dtype, segments: { step: segments } });
 }

@@ -1,16 +1,13 @@
 /**
  * RMSNorm (Zhang and Sennrich 2019) over the last axis, with the residual addition before it fused in on
  * request. The backward pass recomputes the root mean square from its input instead of keeping it: one more
- * read of a row that is read anyway. Its weight sums go through fixed blocks of 16 rows.
+ * read of a row that is read anyway. Its weight sums go through fixed groups of rows.
  */
 import type { Attrs, Node, Value } from '../graph.ts';
 import { foldGrid, type GradContext, type Op } from '../op.ts';
-import { columnSum, rowFrame } from '../lower/rows.ts';
+import { columnSum, rowFrame, rowGroups } from '../lower/rows.ts';
 import { COPY } from './copy.ts';
 import { byteSize, require_, rowsOf, sizeOf, type TensorType } from '../types.ts';
-
-/** Rows whose weight gradients are summed before they reach memory; the kernel's private array has this size. */
-const BLOCK = 16;
 
 function checkRows(op: string, inputs: readonly TensorType[]): void {
   const [x, w] = inputs;
@@ -18,6 +15,8 @@ function checkRows(op: string, inputs: readonly TensorType[]): void {
   require_(op, x.shape.length >= 1 && (x.dtype === 'f32' || x.dtype === 'f16'), 'x must be f32 or f16 with at least one axis', inputs);
   require_(op, w.dtype === 'f32' && w.shape.length === 1 && w.shape[0] === width, `the weight must be f32[${width}]`, inputs);
 }
+
+export { headnorm } from './headnorm.ts';
 
 /** Inputs x, w and optionally a residual r; outputs y, and with r also s = x + r. */
 export const RMSNORM: Op = {
@@ -109,17 +108,17 @@ export const RMSNORM_GRAD: Op = {
     const [x, w, dy] = node.inputs;
     const [dx, dw] = node.outputs;
     const { rows, width } = rowsOf(x.shape);
-    const blocks = Math.ceil(rows / BLOCK);
+    const { block, chunks, groups } = rowGroups(rows);
     const { switches, half } = rowFrame(l.facts, 'rmsnorm', width);
-    const part = dw ? l.scratch(blocks * width * 4) : null;
+    const part = dw ? l.scratch(groups * width * 4) : null;
     l.dispatch({
       kernel: 'norm/rmsnorm_grad',
       switches: { ...switches, DW: part !== null },
       bind: part ? { X: x, W: w, DY: dy, DX: dx, PART: part } : { X: x, W: w, DY: dy, DX: dx },
-      params: { half, rows, block: BLOCK, width: width / Number(switches.VEC), per_d: 1 / width, eps: node.attrs.eps as number, accumulate: l.accumulates(0) ? 1 : 0 },
-      grid: foldGrid(blocks),
+      params: { half, rows, block, chunks, width: width / Number(switches.VEC), per_d: 1 / width, eps: node.attrs.eps as number, accumulate: l.accumulates(0) ? 1 : 0 },
+      grid: foldGrid(groups),
     });
-    if (part) columnSum(l, part, dw, { rows: blocks, stride: width, width, accumulate: l.accumulates(1) });
+    if (part) columnSum(l, part, dw, { rows: groups, width, accumulate: l.accumulates(1) });
   },
   cost: (node) => ({ flops: 11 * sizeOf(node.inputs[0].shape), bytes: [...node.inputs, ...node.outputs].reduce((sum, v) => sum + byteSize(v), 0) }),
   place: { rule: 'rows', rows: [0, 2] },

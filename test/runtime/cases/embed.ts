@@ -3,8 +3,8 @@
  * gradients from segment tables (sorted by id, as the data loader makes them).
  */
 import { Random } from '../../../src/base/random.ts';
-import { embed } from '../../../src/tensor/ops/embed.ts';
 import { add } from '../../../src/tensor/ops/elementwise.ts';
+import { embed } from '../../../src/tensor/ops/embed.ts';
 import type { OpCase } from '../case.ts';
 
 /** Ids of a batch and what the gradient needs, made as a host would. */
@@ -66,7 +66,7 @@ for (const { V, D, n, table, out, limit, twice } of sizes) {
       segmentIds: { shape: [n], dtype: 'u32', fill: { values: b.segmentIds } },
     },
     build: ({ table, ids, order, starts, segmentIds }) => {
-      const use = () => embed(table, ids, { dtype: out, segments: { order, starts, segmentIds, segments: 'segments' } });
+      const use = () => embed(table, ids, { dtype: out, order, starts, segmentIds });
       return { y: twice ? add(use(), use()) : use() };
     },
     wrt: ['table'],
