@@ -73,7 +73,7 @@ function context(node: Node, adjoints: Map<number, Value>, needed: Set<number>, 
         // One adjoint may stand for several values (an addition passes it on): adding to it in place is
         // only right where no other pending value holds it and this node does not read it.
         const held = [...adjoints].some(([other, a]) => a === sofar && other !== id && !node.outputs.some((o) => o.id === other));
-        return held || own.includes(sofar) ? copy(sofar) : sofar;
+        return held || own.includes(sofar) || isLeaf(sofar.node) ? copy(sofar) : sofar;
       });
       const made = make(bases);
       inputs.forEach((index, k) => {

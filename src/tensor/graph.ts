@@ -112,6 +112,14 @@ export class Graph {
     return outputs;
   }
 
+  /** A copy of a node on other inputs, for recomputation; the caller puts it into `nodes`. */
+  clone(node: Node, inputs: readonly Value[], phase: Phase): Node {
+    const outputs: Value[] = [];
+    const twin: Node = { ...node, id: this.nextNode++, inputs, outputs, phase, into: node.into.map(() => null) };
+    for (const o of node.outputs) outputs.push({ id: this.nextValue++, node: twin, index: o.index, shape: o.shape, dtype: o.dtype });
+    return twin;
+  }
+
   private leafOnce(key: string, op: Op, attrs: Attrs, type: TensorType): Value {
     const known = this.leaves.get(key);
     if (known) {

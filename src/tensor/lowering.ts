@@ -7,8 +7,7 @@ import type { DeviceFacts } from '../gpu/facts.ts';
 import type { Node, Value } from './graph.ts';
 import { foldGrid, type DispatchSpec, type Lowering, type Operand, type Scratch, type Slice, type Window } from './op.ts';
 import type { BufferRef, Command } from './plan.ts';
-import { BINDING_ALIGN } from './plan.ts';
-import { byteSize, dtypeBytes, sizeOf, typeName } from './types.ts';
+import { BINDING_ALIGN, byteSize, dtypeBytes, sizeOf, typeName } from './types.ts';
 
 /** A command whose operands are still values and scratches. */
 export interface PendingCommand {

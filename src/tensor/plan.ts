@@ -11,7 +11,7 @@ import { CONSTANT, DATA, type Graph, isLeaf, type Node, rootOf, STATE, type Valu
 import { LoweringContext } from './lowering.ts';
 import type { Grid, ParamValue } from './op.ts';
 import type { States } from './states.ts';
-import { byteSize, type DType, roundUp, type Shape, typeName } from './types.ts';
+import { BINDING_ALIGN, byteSize, type DType, roundUp, type Shape, typeName } from './types.ts';
 
 /** Part of a named buffer. */
 export interface BufferRef {
@@ -89,9 +89,6 @@ export interface PlanOptions {
 
 /** Bytes of a uniform slot: dynamic alignment is 256 on every device. */
 export const UNIFORM_STRIDE = 256;
-
-/** Rounds up to what a binding offset must be a multiple of. */
-export const BINDING_ALIGN = 256;
 
 /** Nodes that matter: those leading to outputs, and those that write states. */
 function liveNodes(graph: Graph, outputs: readonly Value[]): Node[] {

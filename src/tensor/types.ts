@@ -15,6 +15,9 @@ export interface TensorType {
   readonly dtype: DType;
 }
 
+/** What a binding's offset must be a multiple of, on every device. */
+export const BINDING_ALIGN = 256;
+
 const SIZES: Record<DType, number> = { f32: 4, f16: 2, u32: 4, i32: 4 };
 
 export function dtypeBytes(dtype: DType): number {

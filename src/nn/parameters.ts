@@ -1,0 +1,127 @@
+/**
+ * The parameters of a LLaMA-family model: which tensors there are, how q, k, v and gate, up are fused
+ * inside, and which views of them carry Hugging Face's names. Import, export, LoRA targets, decay groups and
+ * tensor parallelism all read this list; nothing else knows both namings.
+ */
+import { Random } from '../base/random.ts';
+import type { States } from '../tensor/states.ts';
+import { sizeOf, type Shape } from '../tensor/types.ts';
+import type { LlamaConfig } from './config.ts';
+
+/** One parameter as scion holds it. Matrices are [out, in], row-major, as Hugging Face stores them. */
+export interface Parameter {
+  readonly name: string;
+  readonly shape: Shape;
+  /** `decay`: matrices, weight decay applies. `plain`: norms and biases. */
+  readonly group: 'decay' | 'plain';
+  /** Standard deviation of a normal start, or a constant. */
+  readonly init: { readonly normal: number } | { readonly constant: number };
+}
+
+/** A Hugging Face tensor as rows of a parameter. */
+export interface HfView {
+  readonly hf: string;
+  readonly parameter: string;
+  /** First row in the parameter, and the tensor's own shape. */
+  readonly row: number;
+  readonly shape: Shape;
+}
+
+/** `f32` everywhere; `mixed`: 16-bit weights and activations, f32 masters, gradients and statistics. */
+export type Precision = 'f32' | 'mixed';
+
+/** All parameters, in the order they lie in memory. Output projections start smaller by sqrt(2 layers) (GPT-2). */
+export function listParameters(c: LlamaConfig): Parameter[] {
+  const D = c.hiddenSize;
+  const qkv = (c.numHeads + 2 * c.numKvHeads) * c.headSize;
+    const deep = 1 / Math.sqrt(2 * c.numLayers);
+  const matrix = (name: string, shape: Shape, scale = 1): Parameter => ({ name, shape, group: 'decay', init: { normal: c.initializerRange * scale } });
+  const vector = (name: string, size: number, constant: number): Parameter => ({ name, shape: [size], group: 'plain', init: { constant } });
+  const out: Parameter[] = [matrix('embed', [c.vocabSize, D])];
+  for (let i = 0; i < c.numLayers; i++) {
+    const at = `layers.${i}`;
+    out.push(vector(`${at}.attn_norm`, D, 1), matrix(`${at}.qkv`, [qkv, D]));
+    if (c.qkvBias) out.push(vector(`${at}.qkv_bias`, qkv, 0));
+    if (c.qkNorm) out.push(vector(`${at}.q_norm`, c.headSize, 1), vector(`${at}.k_norm`, c.headSize, 1));
+    out.push(matrix(`${at}.o`, [D, c.numHeads * c.headSize], deep), vector(`${at}.mlp_norm`, D, 1));
+    out.push(matrix(`${at}.gate_up`, [2 * c.intermediateSize, D]), matrix(`${at}.down`, [D, c.intermediateSize], deep));
+  }
+  out.push(vector('norm', D, 1));
+  if (!c.tied) out.push(matrix('head', [c.vocabSize, D]));
+  return out;
+}
+
+/** Every Hugging Face tensor as a view of a parameter; together they cover all parameters exactly. */
+export function listHfViews(c: LlamaConfig): HfView[] {
+  const D = c.hiddenSize;
+  const q = c.numHeads * c.headSize;
+  const kv = c.numKvHeads * c.headSize;
+  const F = c.intermediateSize;
+  const out: HfView[] = [{ hf: 'model.embed_tokens.weight', parameter: 'embed', row: 0, shape: [c.vocabSize, D] }];
+  for (let i = 0; i < c.numLayers; i++) {
+    const at = `layers.${i}`;
+    const hf = `model.layers.${i}`;
+    out.push({ hf: `${hf}.input_layernorm.weight`, parameter: `${at}.attn_norm`, row: 0, shape: [D] });
+    out.push({ hf: `${hf}.self_attn.q_proj.weight`, parameter: `${at}.qkv`, row: 0, shape: [q, D] });
+    out.push({ hf: `${hf}.self_attn.k_proj.weight`, parameter: `${at}.qkv`, row: q, shape: [kv, D] });
+    out.push({ hf: `${hf}.self_attn.v_proj.weight`, parameter: `${at}.qkv`, row: q + kv, shape: [kv, D] });
+    if (c.qkvBias) {
+      out.push({ hf: `${hf}.self_attn.q_proj.bias`, parameter: `${at}.qkv_bias`, row: 0, shape: [q] });
+      out.push({ hf: `${hf}.self_attn.k_proj.bias`, parameter: `${at}.qkv_bias`, row: q, shape: [kv] });
+      out.push({ hf: `${hf}.self_attn.v_proj.bias`, parameter: `${at}.qkv_bias`, row: q + kv, shape: [kv] });
+    }
+    if (c.qkNorm) {
+      out.push({ hf: `${hf}.self_attn.q_norm.weight`, parameter: `${at}.q_norm`, row: 0, shape: [c.headSize] });
+      out.push({ hf: `${hf}.self_attn.k_norm.weight`, parameter: `${at}.k_norm`, row: 0, shape: [c.headSize] });
+    }
+    out.push({ hf: `${hf}.self_attn.o_proj.weight`, parameter: `${at}.o`, row: 0, shape: [D, q] });
+    out.push({ hf: `${hf}.post_attention_layernorm.weight`, parameter: `${at}.mlp_norm`, row: 0, shape: [D] });
+    out.push({ hf: `${hf}.mlp.gate_proj.weight`, parameter: `${at}.gate_up`, row: 0, shape: [F, D] });
+    out.push({ hf: `${hf}.mlp.up_proj.weight`, parameter: `${at}.gate_up`, row: F, shape: [F, D] });
+    out.push({ hf: `${hf}.mlp.down_proj.weight`, parameter: `${at}.down`, row: 0, shape: [D, F] });
+  }
+  out.push({ hf: 'model.norm.weight', parameter: 'norm', row: 0, shape: [D] });
+  if (!c.tied) out.push({ hf: 'lm_head.weight', parameter: 'head', row: 0, shape: [c.vocabSize, D] });
+  return out;
+}
+
+/** Name of a parameter's 16-bit copy, gradient and moments among the states. */
+export const weightName = (name: string): string => `weight:${name}`;
+export const gradName = (name: string): string => `grad:${name}`;
+export const momentName = (which: 1 | 2, name: string): string => `moment${which}:${name}`;
+
+/** What a model is declared for. */
+export interface DeclareOptions {
+  readonly precision: Precision;
+  /** Gradients and the optimizer's moments (2 for AdamW, 1 for SGD); null for inference. */
+  readonly train: { readonly moments: 1 | 2 } | null;
+}
+
+/** Declares a model's states. For inference in mixed precision the f32 masters of matrices do not exist. */
+export function declareModel(states: States, c: LlamaConfig, options: DeclareOptions): Parameter[] {
+  const parameters = listParameters(c);
+  const mixed = options.precision === 'mixed';
+  const kinds: [prefix: (n: string) => string, kind: 'param' | 'weight' | 'grad' | 'moment1' | 'moment2', dtype: 'f32' | 'f16', wanted: (p: Parameter) => boolean][] = [
+    [(n) => n, 'param', 'f32', (p) => options.train !== null || !mixed || p.group === 'plain'],
+    [weightName, 'weight', 'f16', (p) => mixed && p.group === 'decay'],
+    [gradName, 'grad', 'f32', () => options.train !== null],
+    [(n) => momentName(1, n), 'moment1', 'f32', () => options.train !== null],
+    [(n) => momentName(2, n), 'moment2', 'f32', () => options.train?.moments === 2],
+  ];
+  for (const [prefix, kind, dtype, wanted] of kinds) {
+    for (const p of parameters) if (wanted(p)) states.declare(prefix(p.name), kind, p.group, p.shape, dtype);
+  }
+  return parameters;
+}
+
+/** Initial values of a parameter: a stream of its own under the seed, so that adding a parameter changes no other. */
+export function initialValues(p: Parameter, seed: number): Float32Array {
+  const out = new Float32Array(sizeOf(p.shape));
+  if ('constant' in p.init) return out.fill(p.init.constant);
+  // FNV-1a of the name.
+  let stream = 2166136261;
+  for (const ch of p.name) stream = Math.imul(stream ^ ch.charCodeAt(0), 16777619) >>> 0;
+  const random = new Random(seed, stream);
+  for (let i = 0; i < out.length; i++) out[i] = p.init.normal * random.normal();
+  return out;
+}
