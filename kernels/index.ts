@@ -83,6 +83,130 @@ fn main(@builtin(global_invocation_id) gid: vec3u) {
   }
 }
 `,
+  "attention/attention_grad_kv_rows.wgsl": `// Purpose: v2 of the ladder, for CPU adapters: gradients by keys and values, two key rows a thread against blocks of four queries.
+// Formula: dV (+)= sum_i P dO_i; dK (+)= sum_i scale P (dO_i v - D_i) q_i over the group's heads and queries qlo <= i < qhi.
+// Shapes: DO [B,T,HS]; QKV, DQKV [B,T,(H+2K)S]; R [B,T,4]; L, D [B,H,T]. Writes the key and value heads of DQKV.
+// Bindings: DO, QKV, DQKV (f32 or f16 storage), R (u32), L, D (f32).
+// Constants: switches VEC (4 or 1), SIZE (S / VEC); grid x = T/16, y = K, z = B.
+// Numerics: f32 sums, heads of the group in order, blocks of four queries in order within each.
+#include "lib/tensor.wgsl" NAME=QKV BINDING=1 VEC=$(VEC)
+#include "lib/tensor.wgsl" NAME=DO BINDING=2 VEC=$(VEC)
+#include "lib/tensor.wgsl" NAME=DQKV BINDING=3 VEC=$(VEC)
+@group(0) @binding(4) var<storage, read_write> R: array<vec4u>;
+@group(0) @binding(5) var<storage, read_write> L: array<f32>;
+@group(0) @binding(6) var<storage, read_write> D: array<f32>;
+#include "attention/lib.wgsl"
+#include "attention/params.wgsl"
+
+@compute @workgroup_size(8)
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let t0 = wg.x * 16u;
+  let b = wg.z;
+  let last = P.tokens - 1u;
+  // The group's queries: bounds equal for all lanes, so that a query is loaded once for all of them.
+  var first = P.tokens;
+  var end = 0u;
+  for (var t = t0; t < min(t0 + 16u, P.tokens); t++) {
+    let range = R[b * P.tokens + t].zw;
+    if (range.x < range.y) {
+      first = min(first, range.x);
+      end = max(end, min(range.y, P.tokens));
+    }
+  }
+  let row0 = b * P.tokens + min(t0 + 0u + lane, last);
+  let k0 = row0 * P.qkvRow + P.keyAt + wg.y * P.size;
+  let v0 = row0 * P.qkvRow + P.valueAt + wg.y * P.size;
+  let range0 = R[row0].zw;
+  var dk0: array<Vec, $(SIZE)>;
+  var dv0: array<Vec, $(SIZE)>;
+  let row1 = b * P.tokens + min(t0 + 8u + lane, last);
+  let k1 = row1 * P.qkvRow + P.keyAt + wg.y * P.size;
+  let v1 = row1 * P.qkvRow + P.valueAt + wg.y * P.size;
+  let range1 = R[row1].zw;
+  var dk1: array<Vec, $(SIZE)>;
+  var dv1: array<Vec, $(SIZE)>;
+  for (var c = 0u; c < P.size; c++) {
+    dk0[c] = Vec();
+    dv0[c] = Vec();
+    dk1[c] = Vec();
+    dv1[c] = Vec();
+  }
+  for (var h = wg.y * P.group; h < (wg.y + 1u) * P.group; h++) {
+    let stats = (b * P.heads + h) * P.tokens;
+    for (var i = first; i < end; i += 4u) {
+      let queries = min(vec4u(i, i + 1u, i + 2u, i + 3u), vec4u(last));
+      let q = (b * P.tokens + queries) * P.qkvRow + h * P.size;
+      let o = ((b * P.tokens + queries) * P.heads + h) * P.size;
+      var s0 = vec4f();
+      var d0 = vec4f();
+      var s1 = vec4f();
+      var d1 = vec4f();
+      for (var c = 0u; c < P.size; c++) {
+        let q0 = QKV_load(q.x + c);
+        let q1 = QKV_load(q.y + c);
+        let q2 = QKV_load(q.z + c);
+        let q3 = QKV_load(q.w + c);
+        let o0 = DO_load(o.x + c);
+        let o1 = DO_load(o.y + c);
+        let o2 = DO_load(o.z + c);
+        let o3 = DO_load(o.w + c);
+        s0 += vec_dots(QKV_load(k0 + c), q0, q1, q2, q3);
+        d0 += vec_dots(QKV_load(v0 + c), o0, o1, o2, o3);
+        s1 += vec_dots(QKV_load(k1 + c), q0, q1, q2, q3);
+        d1 += vec_dots(QKV_load(v1 + c), o0, o1, o2, o3);
+      }
+      let at = stats + queries;
+      let lse = vec4f(L[at.x], L[at.y], L[at.z], L[at.w]);
+      let mean = vec4f(D[at.x], D[at.y], D[at.z], D[at.w]);
+      let index = vec4u(i, i + 1u, i + 2u, i + 3u);
+      let seen0 = (index >= vec4u(range0.x)) & (index < vec4u(min(range0.y, P.tokens)));
+      let p0 = select(vec4f(), soft_exp4(s0 * P.scale - lse), seen0);
+      let ds0 = p0 * (d0 - mean) * P.scale;
+      let seen1 = (index >= vec4u(range1.x)) & (index < vec4u(min(range1.y, P.tokens)));
+      let p1 = select(vec4f(), soft_exp4(s1 * P.scale - lse), seen1);
+      let ds1 = p1 * (d1 - mean) * P.scale;
+      for (var c = 0u; c < P.size; c++) {
+        let q0 = QKV_load(q.x + c);
+        let q1 = QKV_load(q.y + c);
+        let q2 = QKV_load(q.z + c);
+        let q3 = QKV_load(q.w + c);
+        let o0 = DO_load(o.x + c);
+        let o1 = DO_load(o.y + c);
+        let o2 = DO_load(o.z + c);
+        let o3 = DO_load(o.w + c);
+        dk0[c] += vec_mix(ds0, q0, q1, q2, q3);
+        dv0[c] += vec_mix(p0, o0, o1, o2, o3);
+        dk1[c] += vec_mix(ds1, q0, q1, q2, q3);
+        dv1[c] += vec_mix(p1, o0, o1, o2, o3);
+      }
+    }
+  }
+  if (t0 + 0u + lane <= last) {
+    for (var c = 0u; c < P.size; c++) {
+      var gk = dk0[c];
+      var gv = dv0[c];
+      if (P.accumulate != 0u) {
+        gk += DQKV_load(k0 + c);
+        gv += DQKV_load(v0 + c);
+      }
+      DQKV_store(k0 + c, gk);
+      DQKV_store(v0 + c, gv);
+    }
+  }
+  if (t0 + 8u + lane <= last) {
+    for (var c = 0u; c < P.size; c++) {
+      var gk = dk1[c];
+      var gv = dv1[c];
+      if (P.accumulate != 0u) {
+        gk += DQKV_load(k1 + c);
+        gv += DQKV_load(v1 + c);
+      }
+      DQKV_store(k1 + c, gk);
+      DQKV_store(v1 + c, gv);
+    }
+  }
+}
+`,
   "attention/attention_grad_q_naive.wgsl": `// Purpose: v1 of the ladder: gradient by the queries, one thread a query row and head, one key at a time.
 // Formula: P = exp(scale q k - L); dQ (+)= sum_j scale P (dO v_j - D) k_j over keys lo <= j < hi.
 // Shapes: DO [B,T,HS]; QKV, DQKV [B,T,(H+2K)S]; R [B,T,4]; L, D [B,H,T]. Writes only the query heads of DQKV.
@@ -129,6 +253,113 @@ fn main(@builtin(global_invocation_id) gid: vec3u) {
     var g = acc[c];
     if (P.accumulate != 0u) { g += DQKV_load(q + c); }
     DQKV_store(q + c, g);
+  }
+}
+`,
+  "attention/attention_grad_q_rows.wgsl": `// Purpose: v2 of the ladder, for CPU adapters: gradient by the queries, two query rows a thread against blocks of four keys.
+// Formula: P = exp(scale q k - L); dQ (+)= sum_j scale P (dO v_j - D) k_j over keys lo <= j < hi.
+// Shapes: DO [B,T,HS]; QKV, DQKV [B,T,(H+2K)S]; R [B,T,4]; L, D [B,H,T]. Writes only the query heads of DQKV.
+// Bindings: DO, QKV, DQKV (f32 or f16 storage), R (u32), L, D (f32).
+// Constants: switches VEC (4 or 1), SIZE (S / VEC); grid x = T/16, y = H, z = B.
+// Numerics: f32 sums over blocks of four keys in order; probabilities from the stored log-sum-exp, at most 1.
+#include "lib/tensor.wgsl" NAME=QKV BINDING=1 VEC=$(VEC)
+#include "lib/tensor.wgsl" NAME=DO BINDING=2 VEC=$(VEC)
+#include "lib/tensor.wgsl" NAME=DQKV BINDING=3 VEC=$(VEC)
+@group(0) @binding(4) var<storage, read_write> R: array<vec4u>;
+@group(0) @binding(5) var<storage, read_write> L: array<f32>;
+@group(0) @binding(6) var<storage, read_write> D: array<f32>;
+#include "attention/lib.wgsl"
+#include "attention/params.wgsl"
+
+@compute @workgroup_size(8)
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let t0 = wg.x * 16u;
+  let h = wg.y;
+  let b = wg.z;
+  let last = P.tokens - 1u;
+  let k = b * P.keys * P.kvRow + P.keyAt + (h / P.group) * P.size;
+  let v = b * P.keys * P.kvRow + P.valueAt + (h / P.group) * P.size;
+  let stats = (b * P.heads + h) * P.tokens;
+  // The group's keys: bounds equal for all lanes, so that a key is loaded once for all of them.
+  var first = P.keys;
+  var end = 0u;
+  for (var t = t0; t < min(t0 + 16u, P.tokens); t++) {
+    let range = R[b * P.tokens + t].xy;
+    if (range.x < range.y) {
+      first = min(first, range.x);
+      end = max(end, min(range.y, P.keys));
+    }
+  }
+  let t0 = min(t0 + 0u + lane, last);
+  let row0 = b * P.tokens + t0;
+  let q0 = row0 * P.qkvRow + h * P.size;
+  let o0 = (row0 * P.heads + h) * P.size;
+  let range0 = R[row0].xy;
+  let lse0 = L[stats + t0];
+  let mean0 = D[stats + t0];
+  var acc0: array<Vec, $(SIZE)>;
+  let t1 = min(t0 + 8u + lane, last);
+  let row1 = b * P.tokens + t1;
+  let q1 = row1 * P.qkvRow + h * P.size;
+  let o1 = (row1 * P.heads + h) * P.size;
+  let range1 = R[row1].xy;
+  let lse1 = L[stats + t1];
+  let mean1 = D[stats + t1];
+  var acc1: array<Vec, $(SIZE)>;
+  for (var c = 0u; c < P.size; c++) {
+    acc0[c] = Vec();
+    acc1[c] = Vec();
+  }
+  for (var j = first; j < end; j += 4u) {
+    let j0 = j * P.kvRow;
+    let j1 = min(j + 1u, P.keys - 1u) * P.kvRow;
+    let j2 = min(j + 2u, P.keys - 1u) * P.kvRow;
+    let j3 = min(j + 3u, P.keys - 1u) * P.kvRow;
+    var s0 = vec4f();
+    var d0 = vec4f();
+    var s1 = vec4f();
+    var d1 = vec4f();
+    for (var c = 0u; c < P.size; c++) {
+      let k0 = QKV_load(k + j0 + c);
+      let k1 = QKV_load(k + j1 + c);
+      let k2 = QKV_load(k + j2 + c);
+      let k3 = QKV_load(k + j3 + c);
+      let v0 = QKV_load(v + j0 + c);
+      let v1 = QKV_load(v + j1 + c);
+      let v2 = QKV_load(v + j2 + c);
+      let v3 = QKV_load(v + j3 + c);
+      s0 += vec_dots(QKV_load(q0 + c), k0, k1, k2, k3);
+      d0 += vec_dots(DO_load(o0 + c), v0, v1, v2, v3);
+      s1 += vec_dots(QKV_load(q1 + c), k0, k1, k2, k3);
+      d1 += vec_dots(DO_load(o1 + c), v0, v1, v2, v3);
+    }
+    let keys = vec4u(j, j + 1u, j + 2u, j + 3u);
+    let seen0 = (keys >= vec4u(range0.x)) & (keys < vec4u(range0.y));
+    let ds0 = select(vec4f(), soft_exp4(s0 * P.scale - lse0) * (d0 - mean0) * P.scale, seen0);
+    let seen1 = (keys >= vec4u(range1.x)) & (keys < vec4u(range1.y));
+    let ds1 = select(vec4f(), soft_exp4(s1 * P.scale - lse1) * (d1 - mean1) * P.scale, seen1);
+    for (var c = 0u; c < P.size; c++) {
+      let k0 = QKV_load(k + j0 + c);
+      let k1 = QKV_load(k + j1 + c);
+      let k2 = QKV_load(k + j2 + c);
+      let k3 = QKV_load(k + j3 + c);
+      acc0[c] += vec_mix(ds0, k0, k1, k2, k3);
+      acc1[c] += vec_mix(ds1, k0, k1, k2, k3);
+    }
+  }
+  if (t0 + 0u + lane <= last) {
+    for (var c = 0u; c < P.size; c++) {
+      var g = acc0[c];
+      if (P.accumulate != 0u) { g += DQKV_load(q0 + c); }
+      DQKV_store(q0 + c, g);
+    }
+  }
+  if (t0 + 8u + lane <= last) {
+    for (var c = 0u; c < P.size; c++) {
+      var g = acc1[c];
+      if (P.accumulate != 0u) { g += DQKV_load(q1 + c); }
+      DQKV_store(q1 + c, g);
+    }
   }
 }
 `,
@@ -181,6 +412,155 @@ fn main(@builtin(global_invocation_id) gid: vec3u) {
   L[(b * P.heads + h) * P.tokens + t] = select(0.0, high + log(max(total, 1e-30)), any);
 }
 `,
+  "attention/attention_rows.wgsl": `// Purpose: v2 of the ladder, for CPU adapters: four query rows a thread against blocks of four keys, no barriers.
+// Formula: O = softmax(scale Q K^T over keys lo <= j < hi) V; L = max + log(sum exp(score - max)).
+// Shapes: QKV [B,T,(H+2K)S]; R [B,T,4] u32 (lo, hi, qlo, qhi); O [B,T,HS]; L [B,H,T]; with CACHED also KV [B,C,2KS].
+// Bindings: QKV, R, O, L, and KV if CACHED (f32 or f16 storage; L f32, R u32).
+// Constants: switches VEC (4 or 1), SIZE (S / VEC), CACHED, SOURCE (QKV, or KV if CACHED); grid x = T/32, y = H, z = B.
+// Numerics: f32; running maximum and sum over blocks of four keys in order; a row without keys gives 0 and L = 0.
+#include "lib/tensor.wgsl" NAME=QKV BINDING=1 VEC=$(VEC)
+#include "lib/tensor.wgsl" NAME=O BINDING=2 VEC=$(VEC)
+@group(0) @binding(3) var<storage, read_write> R: array<vec4u>;
+@group(0) @binding(4) var<storage, read_write> L: array<f32>;
+#if CACHED
+#include "lib/tensor.wgsl" NAME=KV BINDING=5 VEC=$(VEC)
+#endif
+#include "attention/lib.wgsl"
+#include "attention/params.wgsl"
+
+@compute @workgroup_size(8)
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let t0 = wg.x * 32u;
+  let h = wg.y;
+  let b = wg.z;
+  let last = P.tokens - 1u;
+  let k = b * P.keys * P.kvRow + P.keyAt + (h / P.group) * P.size;
+  let v = b * P.keys * P.kvRow + P.valueAt + (h / P.group) * P.size;
+  // The group's keys: bounds equal for all lanes, so that a key is loaded once for all of them.
+  var first = P.keys;
+  var end = 0u;
+  for (var t = t0; t < min(t0 + 32u, P.tokens); t++) {
+    let range = R[b * P.tokens + t].xy;
+    if (range.x < range.y) {
+      first = min(first, range.x);
+      end = max(end, min(range.y, P.keys));
+    }
+  }
+  let row0 = b * P.tokens + min(t0 + 0u + lane, last);
+  let q0 = row0 * P.qkvRow + h * P.size;
+  let range0 = R[row0].xy;
+  var high0 = MASKED;
+  var total0 = 0.0;
+  let row1 = b * P.tokens + min(t0 + 8u + lane, last);
+  let q1 = row1 * P.qkvRow + h * P.size;
+  let range1 = R[row1].xy;
+  var high1 = MASKED;
+  var total1 = 0.0;
+  let row2 = b * P.tokens + min(t0 + 16u + lane, last);
+  let q2 = row2 * P.qkvRow + h * P.size;
+  let range2 = R[row2].xy;
+  var high2 = MASKED;
+  var total2 = 0.0;
+  let row3 = b * P.tokens + min(t0 + 24u + lane, last);
+  let q3 = row3 * P.qkvRow + h * P.size;
+  let range3 = R[row3].xy;
+  var high3 = MASKED;
+  var total3 = 0.0;
+  var acc0: array<Vec, $(SIZE)>;
+  var acc1: array<Vec, $(SIZE)>;
+  var acc2: array<Vec, $(SIZE)>;
+  var acc3: array<Vec, $(SIZE)>;
+  for (var c = 0u; c < P.size; c++) {
+    acc0[c] = Vec();
+    acc1[c] = Vec();
+    acc2[c] = Vec();
+    acc3[c] = Vec();
+  }
+  for (var j = first; j < end; j += 4u) {
+    let j0 = j * P.kvRow;
+    let j1 = min(j + 1u, P.keys - 1u) * P.kvRow;
+    let j2 = min(j + 2u, P.keys - 1u) * P.kvRow;
+    let j3 = min(j + 3u, P.keys - 1u) * P.kvRow;
+    var s0 = vec4f();
+    var s1 = vec4f();
+    var s2 = vec4f();
+    var s3 = vec4f();
+    for (var c = 0u; c < P.size; c++) {
+      let k0 = $(SOURCE)_load(k + j0 + c);
+      let k1 = $(SOURCE)_load(k + j1 + c);
+      let k2 = $(SOURCE)_load(k + j2 + c);
+      let k3 = $(SOURCE)_load(k + j3 + c);
+      s0 += vec_dots(QKV_load(q0 + c), k0, k1, k2, k3);
+      s1 += vec_dots(QKV_load(q1 + c), k0, k1, k2, k3);
+      s2 += vec_dots(QKV_load(q2 + c), k0, k1, k2, k3);
+      s3 += vec_dots(QKV_load(q3 + c), k0, k1, k2, k3);
+    }
+    let keys = vec4u(j, j + 1u, j + 2u, j + 3u);
+    let seen0 = (keys >= vec4u(range0.x)) & (keys < vec4u(range0.y));
+    s0 = select(vec4f(MASKED), s0 * P.scale, seen0);
+    let next0 = max(high0, vec_max(s0));
+    let keep0 = soft_exp(high0 - next0);
+    let p0 = select(vec4f(), soft_exp4(s0 - next0), seen0);
+    total0 = total0 * keep0 + vec_sum(p0);
+    high0 = next0;
+    let seen1 = (keys >= vec4u(range1.x)) & (keys < vec4u(range1.y));
+    s1 = select(vec4f(MASKED), s1 * P.scale, seen1);
+    let next1 = max(high1, vec_max(s1));
+    let keep1 = soft_exp(high1 - next1);
+    let p1 = select(vec4f(), soft_exp4(s1 - next1), seen1);
+    total1 = total1 * keep1 + vec_sum(p1);
+    high1 = next1;
+    let seen2 = (keys >= vec4u(range2.x)) & (keys < vec4u(range2.y));
+    s2 = select(vec4f(MASKED), s2 * P.scale, seen2);
+    let next2 = max(high2, vec_max(s2));
+    let keep2 = soft_exp(high2 - next2);
+    let p2 = select(vec4f(), soft_exp4(s2 - next2), seen2);
+    total2 = total2 * keep2 + vec_sum(p2);
+    high2 = next2;
+    let seen3 = (keys >= vec4u(range3.x)) & (keys < vec4u(range3.y));
+    s3 = select(vec4f(MASKED), s3 * P.scale, seen3);
+    let next3 = max(high3, vec_max(s3));
+    let keep3 = soft_exp(high3 - next3);
+    let p3 = select(vec4f(), soft_exp4(s3 - next3), seen3);
+    total3 = total3 * keep3 + vec_sum(p3);
+    high3 = next3;
+    for (var c = 0u; c < P.size; c++) {
+      let v0 = $(SOURCE)_load(v + j0 + c);
+      let v1 = $(SOURCE)_load(v + j1 + c);
+      let v2 = $(SOURCE)_load(v + j2 + c);
+      let v3 = $(SOURCE)_load(v + j3 + c);
+      acc0[c] = acc0[c] * keep0 + vec_mix(p0, v0, v1, v2, v3);
+      acc1[c] = acc1[c] * keep1 + vec_mix(p1, v0, v1, v2, v3);
+      acc2[c] = acc2[c] * keep2 + vec_mix(p2, v0, v1, v2, v3);
+      acc3[c] = acc3[c] * keep3 + vec_mix(p3, v0, v1, v2, v3);
+    }
+  }
+  if (t0 + 0u + lane < P.tokens) {
+    let inverse = select(0.0, 1.0 / max(total0, 1e-30), total0 > 0.0);
+    let o = (row0 * P.heads + h) * P.size;
+    for (var c = 0u; c < P.size; c++) { O_store(o + c, acc0[c] * inverse); }
+    L[(b * P.heads + h) * P.tokens + t0 + 0u + lane] = select(0.0, high0 + log(max(total0, 1e-30)), total0 > 0.0);
+  }
+  if (t0 + 8u + lane < P.tokens) {
+    let inverse = select(0.0, 1.0 / max(total1, 1e-30), total1 > 0.0);
+    let o = (row1 * P.heads + h) * P.size;
+    for (var c = 0u; c < P.size; c++) { O_store(o + c, acc1[c] * inverse); }
+    L[(b * P.heads + h) * P.tokens + t0 + 8u + lane] = select(0.0, high1 + log(max(total1, 1e-30)), total1 > 0.0);
+  }
+  if (t0 + 16u + lane < P.tokens) {
+    let inverse = select(0.0, 1.0 / max(total2, 1e-30), total2 > 0.0);
+    let o = (row2 * P.heads + h) * P.size;
+    for (var c = 0u; c < P.size; c++) { O_store(o + c, acc2[c] * inverse); }
+    L[(b * P.heads + h) * P.tokens + t0 + 16u + lane] = select(0.0, high2 + log(max(total2, 1e-30)), total2 > 0.0);
+  }
+  if (t0 + 24u + lane < P.tokens) {
+    let inverse = select(0.0, 1.0 / max(total3, 1e-30), total3 > 0.0);
+    let o = (row3 * P.heads + h) * P.size;
+    for (var c = 0u; c < P.size; c++) { O_store(o + c, acc3[c] * inverse); }
+    L[(b * P.heads + h) * P.tokens + t0 + 24u + lane] = select(0.0, high3 + log(max(total3, 1e-30)), total3 > 0.0);
+  }
+}
+`,
   "attention/kv.wgsl": `// Purpose: writes the keys and values of new tokens into a KV cache, in place.
 // Formula: KV[b, SLOTS[b,t]] = keys and values of QKV[b,t]; a slot of C or more is skipped.
 // Shapes: QKV [B,T,(H+2K)S]; SLOTS [B,T] u32; KV [B,C,2KS].
@@ -212,8 +592,9 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @
   KV_store(((token / P.tokens) * P.capacity + slot) * P.width + c, QKV_load(token * P.row + P.keyAt + c));
 }
 `,
-  "attention/lib.wgsl": `// Shared by the attention kernels: the element type T of the switch VEC, its dot product and its zero,
-// the score of a masked pair (finite: infinities fold to NaN on some drivers), and a safe exponential.
+  "attention/lib.wgsl": `// Shared by the attention kernels: the element type of the switch VEC and its products, and safe exponentials.
+// Masks are finite: infinities fold to NaN on some drivers. Arguments of exp are at most 0 in exact arithmetic;
+// below -87 the result would be subnormal.
 #if VEC == 4
 alias Vec = vec4f;
 fn vec_dot(a: Vec, b: Vec) -> f32 { return dot(a, b); }
@@ -222,8 +603,14 @@ alias Vec = f32;
 fn vec_dot(a: Vec, b: Vec) -> f32 { return a * b; }
 #endif
 const MASKED = -1e30;
-// exp for arguments that are at most 0 in exact arithmetic; below -87 the result would be subnormal.
 fn soft_exp(x: f32) -> f32 { return exp(clamp(x, -87.0, 0.0)); }
+fn soft_exp4(x: vec4f) -> vec4f { return exp(clamp(x, vec4f(-87.0), vec4f(0.0))); }
+fn vec_dots(a: Vec, b0: Vec, b1: Vec, b2: Vec, b3: Vec) -> vec4f {
+  return vec4f(vec_dot(a, b0), vec_dot(a, b1), vec_dot(a, b2), vec_dot(a, b3));
+}
+fn vec_mix(p: vec4f, v0: Vec, v1: Vec, v2: Vec, v3: Vec) -> Vec { return p.x * v0 + p.y * v1 + p.z * v2 + p.w * v3; }
+fn vec_max(s: vec4f) -> f32 { return max(max(s.x, s.y), max(s.z, s.w)); }
+fn vec_sum(s: vec4f) -> f32 { return (s.x + s.y) + (s.z + s.w); }
 `,
   "attention/params.wgsl": `// What every attention kernel is told; strides and offsets count units of VEC elements.
 struct Params {
@@ -237,7 +624,6 @@ struct Params {
   keyAt: u32,       // first key head in that row
   valueAt: u32,     // first value head in that row
   scale: f32,
-  rows: u32,        // rows a thread, as data so that loops over them are not unrolled
   accumulate: u32,
 }
 @group(0) @binding(0) var<uniform> P: Params;
@@ -311,11 +697,11 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @
 }
 `,
   "elementwise/elementwise.wgsl": `// Purpose: pointwise functions of one or two tensors, and the pointwise products their gradients are.
-// Formula: Y (+)= f(A, B, c), f by OP.
+// Formula: Y (+)= f(A, B, c); which f is data (P.f), so that one pipeline serves them all.
 // Shapes: A, B, Y flat, n elements; the tail of the last vector lies in the allocation's padding.
 // Bindings: A, Y, with BINARY also B (f32 or f16 storage each).
-// Constants: switches OP (below; in *_grad A is dy), BINARY.
-// Numerics: arguments of exp are clamped to +-80, of tanh to +-15; one rounding on store.
+// Constants: switch BINARY. Codes of f as in src/tensor/ops/elementwise.ts; in *_grad A is dy.
+// Numerics: arguments of exp are clamped to +-80 in sigmoid, of tanh to +-15; one rounding on store.
 #include "lib/tensor.wgsl" NAME=A BINDING=1 VEC=4
 #include "lib/tensor.wgsl" NAME=Y BINDING=2 VEC=4
 #if BINARY
@@ -324,67 +710,56 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @
 #include "lib/grid.wgsl"
 struct Params {
   n4: u32,
+  f: u32,
   c: f32,
   accumulate: u32,
 }
 @group(0) @binding(0) var<uniform> P: Params;
 
-#if OP == silu || OP == silu_grad
 fn sigmoid(x: vec4f) -> vec4f { return 1.0 / (1.0 + exp(-clamp(x, vec4f(-80.0), vec4f(80.0)))); }
-#endif
-#if OP == tanh || OP == gelu || OP == gelu_grad
-fn tanh_safe(x: vec4f) -> vec4f { return tanh(clamp(x, vec4f(-15.0), vec4f(15.0))); }
-#endif
+// tanh of GELU's inner polynomial.
+fn gelu_tanh(x: vec4f) -> vec4f { return tanh(clamp(0.7978845608028654 * (x + 0.044715 * x * x * x), vec4f(-15.0), vec4f(15.0))); }
 
 #if BINARY
 fn f(a: vec4f, b: vec4f) -> vec4f {
+  switch P.f {
+    case 0u { return a + b; }
+    case 1u { return a - b; }
+    case 2u { return a * b; }
+    case 3u { return a / b; }
+    // div_grad: dy * y comes in as a.
+    case 4u { return -a / b; }
+    // sqrt_grad, tanh_grad: b is the function's result.
+    case 5u { return 0.5 * a / b; }
+    case 6u { return a * (1.0 - b * b); }
+    // silu_grad, gelu_grad, relu_grad, square_grad: b is the argument.
+    case 7u {
+      let s = sigmoid(b);
+      return a * s * (1.0 + b * (1.0 - s));
+    }
+    case 8u {
+      let t = gelu_tanh(b);
+      return a * 0.5 * (1.0 + t + b * (1.0 - t * t) * 0.7978845608028654 * (1.0 + 0.134145 * b * b));
+    }
+    case 9u { return select(vec4f(), a, b > vec4f()); }
+    default { return 2.0 * a * b; }
+  }
+}
 #else
 fn f(a: vec4f) -> vec4f {
-#endif
-#if OP == add
-  return a + b;
-#elif OP == sub
-  return a - b;
-#elif OP == mul
-  return a * b;
-#elif OP == div
-  return a / b;
-#elif OP == div_grad
-  return -a / b;
-#elif OP == shift
-  return a + P.c;
-#elif OP == exp
-  return exp(clamp(a, vec4f(-87.0), vec4f(88.0)));
-#elif OP == log
-  return log(a);
-#elif OP == sqrt
-  return sqrt(a);
-#elif OP == sqrt_grad
-  return 0.5 * a / b;
-#elif OP == tanh
-  return tanh_safe(a);
-#elif OP == tanh_grad
-  return a * (1.0 - b * b);
-#elif OP == silu
-  return a * sigmoid(a);
-#elif OP == silu_grad
-  let s = sigmoid(b);
-  return a * s * (1.0 + b * (1.0 - s));
-#elif OP == gelu
-  return 0.5 * a * (1.0 + tanh_safe(0.7978845608028654 * (a + 0.044715 * a * a * a)));
-#elif OP == gelu_grad
-  let t = tanh_safe(0.7978845608028654 * (b + 0.044715 * b * b * b));
-  return a * 0.5 * (1.0 + t + b * (1.0 - t * t) * 0.7978845608028654 * (1.0 + 0.134145 * b * b));
-#elif OP == relu
-  return max(a, vec4f());
-#elif OP == relu_grad
-  return select(vec4f(), a, b > vec4f());
-#elif OP == square
-  return a * a;
-#elif OP == square_grad
-  return 2.0 * a * b;
-#endif
+  switch P.f {
+    case 0u { return a + P.c; }
+    case 1u { return exp(clamp(a, vec4f(-87.0), vec4f(88.0))); }
+    case 2u { return log(a); }
+    case 3u { return sqrt(a); }
+    case 4u { return tanh(clamp(a, vec4f(-15.0), vec4f(15.0))); }
+    case 5u { return a * sigmoid(a); }
+    case 6u { return 0.5 * a * (1.0 + gelu_tanh(a)); }
+    case 7u { return max(a, vec4f()); }
+    default { return a * a; }
+  }
 }
+#endif
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -593,6 +968,33 @@ fn $(NAME)_load(i: u32) -> vec2f { return $(NAME)[i]; }
 @group(0) @binding($(BINDING)) var<storage, read_write> $(NAME): array<f32>;
 fn $(NAME)_load(i: u32) -> f32 { return $(NAME)[i]; }
 #endif
+`,
+  "lib/philox.wgsl": `// Philox 4x32 with 10 rounds (Salmon et al., SC 2011): four random words for a counter under a key, the
+// same bits as src/base/random.ts. WGSL has no high product, hence the 16-bit limbs.
+fn mul_hi(a: u32, b: u32) -> u32 {
+  let ah = a >> 16u;
+  let al = a & 0xffffu;
+  let bh = b >> 16u;
+  let bl = b & 0xffffu;
+  // None of these overflows: ah * bl <= (2^16 - 1)^2, plus at most 2^16 - 1 each time.
+  let mid = ah * bl + ((al * bl) >> 16u);
+  let low = al * bh + (mid & 0xffffu);
+  return ah * bh + (mid >> 16u) + (low >> 16u);
+}
+
+fn philox(counter: vec4u, key: vec2u) -> vec4u {
+  var c = counter;
+  var k = key;
+  for (var round = 0u; round < 10u; round++) {
+    let hi0 = mul_hi(0xd2511f53u, c.x);
+    let lo0 = 0xd2511f53u * c.x;
+    let hi1 = mul_hi(0xcd9e8d57u, c.z);
+    let lo1 = 0xcd9e8d57u * c.z;
+    c = vec4u(hi1 ^ c.y ^ k.x, lo1, hi0 ^ c.w ^ k.y, lo0);
+    k += vec2u(0x9e3779b9u, 0xbb67ae85u);
+  }
+  return c;
+}
 `,
   "lib/rows.wgsl": `// The frame of a kernel whose workgroups own whole rows: defines \`main\`, which calls the kernel's
 // rows(group, at). Lane l writes columns l, l + WG, ...; sums over a row run from row_from(at) by ROW_STEP
@@ -970,11 +1372,11 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   let bstep = P.ldb;
 #endif
 #endif
-  var total: array<vec4f, TILE>;
+  var total = array<vec4f, TILE>();
   var k = 0u;
   while (k < P.k) {
     let end = min(k + 256u, P.k);
-    var sum: array<vec4f, TILE>;
+    var sum = array<vec4f, TILE>();
     for (; k < end; k++) {
       var b: array<vec4f, $(COLS)>;
       for (var v = 0u; v < $(COLS)u; v++) {
@@ -1004,36 +1406,32 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
     }
     for (var i = 0u; i < TILE; i++) { total[i] += sum[i]; }
   }
-  for (var r = 0u; r < $(ROWS)u; r++) {
-    let m = m0 + r;
-    if (m >= P.m) { break; }
-    for (var v = 0u; v < $(COLS)u; v++) {
-      let n = n0[v];
-      let i = wg.z * P.zc + m * P.ldc + n;
-      var value = P.alpha * total[r * $(COLS)u + v];
+  // A runtime loop over an array in memory: one copy of the store's code, where unrolled ones doubled the JIT time.
+  let rows = min($(ROWS)u, P.m - m0);
+  for (var t = 0u; t < rows * $(COLS)u; t++) {
+    let n = n0[t % $(COLS)u];
+    if (n >= P.n) { continue; }
+    let i = wg.z * P.zc + (m0 + t / $(COLS)u) * P.ldc + n;
+    var value = P.alpha * total[t];
 #if CVEC == 4
-      if (n < P.n) {
-        let c = (P.c0 + i) / 4u;
-        if (P.accumulate != 0u) { value += C_load(c); }
+    let c = (P.c0 + i) / 4u;
+    if (P.accumulate != 0u) { value += C_load(c); }
 #if ADD
-        value += D_load((P.d0 + i) / 4u);
+    value += D_load((P.d0 + i) / 4u);
 #endif
-        C_store(c, value);
-      }
+    C_store(c, value);
 #else
-      for (var j = 0u; j < 4u; j++) {
-        if (n + j < P.n) {
-          let c = P.c0 + i + j;
-          var one = value[j];
-          if (P.accumulate != 0u) { one += C_load(c); }
+    let columns = min(4u, P.n - n);
+    for (var j = 0u; j < columns; j++) {
+      let c = P.c0 + i + j;
+      var one = value[j];
+      if (P.accumulate != 0u) { one += C_load(c); }
 #if ADD
-          one += D_load(P.d0 + i + j);
+      one += D_load(P.d0 + i + j);
 #endif
-          C_store(c, one);
-        }
-      }
-#endif
+      C_store(c, one);
     }
+#endif
   }
 }
 `,
@@ -1596,6 +1994,126 @@ fn main(@builtin(local_invocation_index) lane: u32) {
   }
 }
 `,
+  "random/random.wgsl": `// Purpose: random numbers by counter: any part of a sequence can be made alone, with the bits the host would make.
+// Formula: words w of Philox(counter, (seed, stream)); uniform (w >> 8) / 2^24; normal sqrt(-2 log((w0 + 0.5) / 2^32)) * cos(2 pi w1 / 2^32); y = shift + scale * that.
+// Shapes: Y flat, n elements; element i takes word i (bits, uniform) or words 2i, 2i + 1 (normal); word j is word j % 4 of counter j / 4.
+// Bindings: Y (f32 or f16 storage; u32 with BITS).
+// Constants: switches BITS, NORMAL.
+// Numerics: bits exact; uniform exact in [0, 1); normal to the accuracy of log and of a polynomial cosine (1e-7 absolute).
+#if BITS
+@group(0) @binding(1) var<storage, read_write> Y: array<vec4u>;
+#else
+#include "lib/tensor.wgsl" NAME=Y BINDING=1 VEC=4
+#endif
+#include "lib/grid.wgsl"
+#include "lib/philox.wgsl"
+struct Params {
+  n4: u32,
+  seed: u32,
+  stream: u32,
+#if !BITS
+  scale: f32,
+  shift: f32,
+#endif
+}
+@group(0) @binding(0) var<uniform> P: Params;
+
+#if NORMAL
+// cos(2 pi w / 2^32). The quadrant comes off in integers, so no driver's argument reduction matters.
+fn cos_turn(w: u32) -> f32 {
+  let quadrant = (w + 0x20000000u) >> 30u;
+  let x = f32(bitcast<i32>(w - (quadrant << 30u))) * 1.4629180792671596e-9;
+  let x2 = x * x;
+  let c = 1.0 + x2 * (-0.5 + x2 * (4.1666667e-2 + x2 * (-1.3888889e-3 + x2 * 2.4801587e-5)));
+  let s = x * (1.0 + x2 * (-1.6666667e-1 + x2 * (8.3333333e-3 + x2 * (-1.9841270e-4 + x2 * 2.7557319e-6))));
+  let even = select(c, s, (quadrant & 1u) == 1u);
+  return select(even, -even, quadrant == 1u || quadrant == 2u);
+}
+
+fn normal(a: u32, b: u32) -> f32 {
+  return sqrt(-2.0 * log((f32(a) + 0.5) * 2.3283064365386963e-10)) * cos_turn(b);
+}
+#endif
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let i = flat_group(wg, nwg) * 64u + lane;
+  if (i >= P.n4) { return; }
+  let key = vec2u(P.seed, P.stream);
+#if BITS
+  Y[i] = philox(vec4u(i, 0u, 0u, 0u), key);
+#elif NORMAL
+  let a = philox(vec4u(2u * i, i >> 31u, 0u, 0u), key);
+  let b = philox(vec4u(2u * i + 1u, i >> 31u, 0u, 0u), key);
+  Y_store(i, P.shift + P.scale * vec4f(normal(a.x, a.y), normal(a.z, a.w), normal(b.x, b.y), normal(b.z, b.w)));
+#else
+  let w = philox(vec4u(i, 0u, 0u, 0u), key);
+  Y_store(i, P.shift + P.scale * (vec4f(w >> vec4u(8u)) * 5.9604644775390625e-8));
+#endif
+}
+`,
+  "reduce/argmax.wgsl": `// Purpose: the column of each row's largest element: greedy decoding reads back one number a sequence.
+// Formula: Y[n] = least c with X[n, c] = max over c of X[n, c]; D where the row holds a NaN.
+// Shapes: X [N, D]; Y u32 [N].
+// Bindings: X (f32 or f16 storage), Y (u32).
+// Constants: switch TREE: a workgroup of 256 threads a row, grid folded; without it one thread a row, 64 a workgroup.
+// Numerics: exact; elements are compared as ordered integers, so infinities and NaN need no float comparison.
+#include "lib/tensor.wgsl" NAME=X BINDING=1 VEC=1
+#include "lib/grid.wgsl"
+@group(0) @binding(2) var<storage, read_write> Y: array<u32>;
+struct Params {
+  rows: u32,
+  width: u32,
+  half: u32,   // 128: where the tree starts; as data, so that CPU drivers do not unroll it
+}
+@group(0) @binding(0) var<uniform> P: Params;
+const NAN_KEY = 0xffffffffu;
+
+// Rises with x; both zeros are one key, every NaN is the greatest.
+fn order(x: f32) -> u32 {
+  let bits = bitcast<u32>(x);
+  let size = bits & 0x7fffffffu;
+  if (size > 0x7f800000u) { return NAN_KEY; }
+  return select(bits | 0x80000000u, ~bits, bits != size && size != 0u);
+}
+
+// The greater of two (key, column); of equal keys the lesser column.
+fn better(a: vec2u, b: vec2u) -> vec2u {
+  return select(a, b, b.x > a.x || (b.x == a.x && b.y < a.y));
+}
+
+fn scan(row: u32, first: u32, step: u32) -> vec2u {
+  // A lane without columns holds what everything beats.
+  var best = vec2u(0u, P.width);
+  for (var c = first; c < P.width; c += step) { best = better(best, vec2u(order(X_load(row * P.width + c)), c)); }
+  return best;
+}
+
+fn finish(row: u32, best: vec2u) {
+  Y[row] = select(best.y, P.width, best.x == NAN_KEY);
+}
+
+#if TREE
+var<workgroup> part: array<vec2u, 256>;
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let row = flat_group(wg, nwg);
+  if (row < P.rows) { part[lane] = scan(row, lane, 256u); }
+  workgroupBarrier();
+  for (var half = P.half; half > 0u; half >>= 1u) {
+    if (lane < half) { part[lane] = better(part[lane], part[lane + half]); }
+    workgroupBarrier();
+  }
+  if (lane == 0u && row < P.rows) { finish(row, part[0]); }
+}
+#else
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let row = flat_group(wg, nwg) * 64u + lane;
+  if (row < P.rows) { finish(row, scan(row, 0u, 1u)); }
+}
+#endif
+`,
   "reduce/colsum.wgsl": `// Purpose: sums over rows, block by block; with one block it finishes a two-stage column sum.
 // Formula: Y[b, c] (+)= sum over rows n of block b of X[n, c]. With SPLIT the right half of the columns goes to Z.
 // Shapes: X [N, D]; Y [ceil(N / block), D], with SPLIT Y, Z [D / 2] and one block; width is D / VEC.
@@ -1670,6 +2188,178 @@ fn main(@builtin(global_invocation_id) gid: vec3u) {
   put(gid.y, gid.x, sum_rows(first, 1u, min(first + P.block, P.rows), gid.x));
 }
 #endif
+`,
+  "reduce/reduce.wgsl": `// Purpose: sum (scaled, so mean too) or maximum of each row.
+// Formula: Y[n] = scale * sum_c X[n, c], or max_c X[n, c] where P.largest is set.
+// Shapes: X [N, D], the last row may be shorter (P.total); Y f32 [N]; width and total in units of VEC.
+// Bindings: X (f32 or f16 storage), Y.
+// Constants: switches VEC, WG, TREE, SUBGROUPS (lib/rows).
+// Numerics: f32 sums in blocks of 64 units, then lanes, then workgroup; true maxima.
+#include "lib/vec.wgsl"
+#include "lib/tensor.wgsl" NAME=X BINDING=1 VEC=$(VEC)
+#include "lib/tensor.wgsl" NAME=Y BINDING=2 VEC=1
+#include "lib/rows.wgsl"
+struct Params {
+  rows: u32,
+  block: u32,
+  half: u32,
+  width: u32,
+  total: u32,
+  largest: u32,
+  scale: f32,
+}
+@group(0) @binding(0) var<uniform> P: Params;
+
+fn rows(group: u32, at: RowLane) {
+  let last = min((group + 1u) * P.block, P.rows);
+  for (var row = group * P.block; row < last; row++) {
+    let base = row * P.width;
+    let end = min(base + P.width, P.total);
+    var i = base + row_from(at);
+    var y: f32;
+    if (P.largest != 0u) {
+      // Every lane starts from an element of the row: no constant stands in for minus infinity.
+      var largest = lanes_max(X_load(base));
+      for (; i < end; i += ROW_STEP) { largest = max(largest, lanes_max(X_load(i))); }
+      y = row_max(largest, at);
+    } else {
+      var sum = 0.0;
+      while (i < end) {
+        let stop = min(i + 64u * ROW_STEP, end);
+        var part = Num();
+        for (; i < stop; i += ROW_STEP) { part += X_load(i); }
+        sum += lanes_sum(part);
+      }
+      y = row_sum(vec2f(sum, 0.0), at).x * P.scale;
+    }
+    if (at.lane == 0u) { Y_store(row, y); }
+  }
+}
+`,
+  "reduce/softmax.wgsl": `// Purpose: softmax or its logarithm over rows.
+// Formula: m = max_c x; y = exp(x - m) / sum exp(x - m), or with P.logarithm x - m - log(sum exp(x - m)).
+// Shapes: X, Y [N, D]; width is D / VEC.
+// Bindings: X, Y (f32 or f16 storage each).
+// Constants: switches VEC, WG, TREE, SUBGROUPS (lib/rows).
+// Numerics: f32; true row maximum; exp of at least -87; sums in blocks of 64 units, then lanes, then workgroup.
+#include "lib/vec.wgsl"
+#include "lib/tensor.wgsl" NAME=X BINDING=1 VEC=$(VEC)
+#include "lib/tensor.wgsl" NAME=Y BINDING=2 VEC=$(VEC)
+#include "lib/rows.wgsl"
+struct Params {
+  rows: u32,
+  block: u32,
+  half: u32,
+  width: u32,
+  logarithm: u32,
+}
+@group(0) @binding(0) var<uniform> P: Params;
+
+fn rows(group: u32, at: RowLane) {
+  let last = min((group + 1u) * P.block, P.rows);
+  for (var row = group * P.block; row < last; row++) {
+    let base = row * P.width;
+    var largest = lanes_max(X_load(base));
+    var c = row_from(at);
+    for (; c < P.width; c += ROW_STEP) { largest = max(largest, lanes_max(X_load(base + c))); }
+    let m = row_max(largest, at);
+    var sum = 0.0;
+    c = row_from(at);
+    while (c < P.width) {
+      let stop = min(c + 64u * ROW_STEP, P.width);
+      var part = Num();
+      for (; c < stop; c += ROW_STEP) { part += exp(max(X_load(base + c) - m, Num(-87.0))); }
+      sum += lanes_sum(part);
+    }
+    let total = row_sum(vec2f(sum, 0.0), at).x;
+    let log_total = log(total);
+    for (c = at.lane; c < P.width; c += $(WG)u) {
+      let x = X_load(base + c) - m;
+      if (P.logarithm != 0u) { Y_store(base + c, x - log_total); }
+      else { Y_store(base + c, exp(max(x, Num(-87.0))) / total); }
+    }
+  }
+}
+`,
+  "reduce/softmax_grad.wgsl": `// Purpose: gradient of softmax or of its logarithm, from the result.
+// Formula: dx (+)= y * (dy - sum_c dy * y); with P.logarithm dx (+)= dy - exp(y) * sum_c dy.
+// Shapes: Y, DY, DX [N, D]; width is D / VEC.
+// Bindings: Y, DY, DX (f32 or f16 storage each).
+// Constants: switches VEC, WG, TREE, SUBGROUPS (lib/rows).
+// Numerics: f32 sums in blocks of 64 units, then lanes, then workgroup.
+#include "lib/vec.wgsl"
+#include "lib/tensor.wgsl" NAME=Y BINDING=1 VEC=$(VEC)
+#include "lib/tensor.wgsl" NAME=DY BINDING=2 VEC=$(VEC)
+#include "lib/tensor.wgsl" NAME=DX BINDING=3 VEC=$(VEC)
+#include "lib/rows.wgsl"
+struct Params {
+  rows: u32,
+  block: u32,
+  half: u32,
+  width: u32,
+  logarithm: u32,
+  accumulate: u32,
+}
+@group(0) @binding(0) var<uniform> P: Params;
+
+fn rows(group: u32, at: RowLane) {
+  let last = min((group + 1u) * P.block, P.rows);
+  for (var row = group * P.block; row < last; row++) {
+    let base = row * P.width;
+    var sum = 0.0;
+    var c = row_from(at);
+    while (c < P.width) {
+      let stop = min(c + 64u * ROW_STEP, P.width);
+      var part = Num();
+      for (; c < stop; c += ROW_STEP) {
+        var term = DY_load(base + c);
+        if (P.logarithm == 0u) { term *= Y_load(base + c); }
+        part += term;
+      }
+      sum += lanes_sum(part);
+    }
+    let total = row_sum(vec2f(sum, 0.0), at).x;
+    for (c = at.lane; c < P.width; c += $(WG)u) {
+      let i = base + c;
+      let y = Y_load(i);
+      let dy = DY_load(i);
+      var dx: Num;
+      if (P.logarithm != 0u) { dx = dy - exp(clamp(y, Num(-87.0), Num(0.0))) * total; }
+      else { dx = y * (dy - total); }
+      if (P.accumulate != 0u) { dx += DX_load(i); }
+      DX_store(i, dx);
+    }
+  }
+}
+`,
+  "reduce/spread.wgsl": `// Purpose: gradient of sum and mean: one number over a whole row.
+// Formula: DX[n, c] (+)= scale * DY[n * step]; step 0 spreads a single number over everything.
+// Shapes: DX [N, D], the last row may be shorter (P.total); DY f32 or f16 [N] or [1]; width and total in units of VEC.
+// Bindings: DX, DY.
+// Constants: switch VEC. Grid x = D / VEC / 64, (y, z) = rows folded.
+// Numerics: f32; one rounding on store.
+#include "lib/vec.wgsl"
+#include "lib/tensor.wgsl" NAME=DX BINDING=1 VEC=$(VEC)
+#include "lib/tensor.wgsl" NAME=DY BINDING=2 VEC=1
+struct Params {
+  rows: u32,
+  width: u32,
+  total: u32,
+  step: u32,
+  scale: f32,
+  accumulate: u32,
+}
+@group(0) @binding(0) var<uniform> P: Params;
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) nwg: vec3u) {
+  let row = gid.y + gid.z * nwg.y;
+  let i = row * P.width + gid.x;
+  if (gid.x >= P.width || row >= P.rows || i >= P.total) { return; }
+  var dx = Num(P.scale * DY_load(row * P.step));
+  if (P.accumulate != 0u) { dx += DX_load(i); }
+  DX_store(i, dx);
+}
 `,
   "rope/rope.wgsl": `// Purpose: rotary position embedding of the query and key heads, in place; values stay. Backward turns the other way.
 // Formula: (x_i, x_{i+S/2}) = (x_i cos - x_{i+S/2} sin, x_{i+S/2} cos + x_i sin), sin times \`sign\`.

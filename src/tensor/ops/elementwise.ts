@@ -1,6 +1,6 @@
 /**
  * Pointwise functions of one or two tensors of equal shape, and with a scalar that may change from step to
- * step. One op and one kernel text with a switch: each function is a row of the table below, with its float64
+ * step. One op and one kernel that picks the function from its parameters: each function is a row of the table below, with its float64
  * form and its derivative as another row. Where a graph is hot, fused ops (swiglu, rmsnorm) do this work instead.
  */
 import type { Attrs, Scalar, Value } from '../graph.ts';
@@ -12,6 +12,8 @@ import { byteSize, require_, sizeOf } from '../types.ts';
 /** What one function computes and which of a, b and y its derivative reads. */
 interface Pointwise {
   readonly inputs: 1 | 2;
+  /** The kernel's number for it, apart for one and for two inputs. */
+  readonly code: number;
   readonly f: (a: number, b: number, c: number) => number;
   /** For each input: the adjoint's function of (dy, the operand named), or a factor of dy. Absent: no gradient. */
   readonly grad?: readonly (number | { readonly f: string; readonly of: 'a' | 'b' | 'y' } | 'quotient')[];
@@ -23,33 +25,33 @@ const GELU = Math.sqrt(2 / Math.PI);
 const geluInner = (x: number): number => GELU * (x + 0.044715 * x ** 3);
 
 const POINTWISE: Readonly<Record<string, Pointwise>> = {
-  add: { inputs: 2, f: (a, b) => a + b, grad: [1, 1], flops: 1 },
-  sub: { inputs: 2, f: (a, b) => a - b, grad: [1, -1], flops: 1 },
-  mul: { inputs: 2, f: (a, b) => a * b, grad: [{ f: 'mul', of: 'b' }, { f: 'mul', of: 'a' }], flops: 1 },
-  div: { inputs: 2, f: (a, b) => a / b, grad: [{ f: 'div', of: 'b' }, 'quotient'], flops: 1 },
-  div_grad: { inputs: 2, f: (a, b) => -a / b, flops: 2 },
-  shift: { inputs: 1, f: (a, _, c) => a + c, grad: [1], flops: 1 },
-  exp: { inputs: 1, f: (a) => Math.exp(a), grad: [{ f: 'mul', of: 'y' }], flops: 8 },
-  log: { inputs: 1, f: (a) => Math.log(a), grad: [{ f: 'div', of: 'a' }], flops: 8 },
-  sqrt: { inputs: 1, f: (a) => Math.sqrt(a), grad: [{ f: 'sqrt_grad', of: 'y' }], flops: 2 },
-  sqrt_grad: { inputs: 2, f: (dy, y) => (0.5 * dy) / y, flops: 2 },
-  tanh: { inputs: 1, f: (a) => Math.tanh(a), grad: [{ f: 'tanh_grad', of: 'y' }], flops: 8 },
-  tanh_grad: { inputs: 2, f: (dy, y) => dy * (1 - y * y), flops: 3 },
-  silu: { inputs: 1, f: (a) => a * sigmoid(a), grad: [{ f: 'silu_grad', of: 'a' }], flops: 10 },
-  silu_grad: { inputs: 2, f: (dy, x) => dy * sigmoid(x) * (1 + x * (1 - sigmoid(x))), flops: 14 },
-  gelu: { inputs: 1, f: (a) => 0.5 * a * (1 + Math.tanh(geluInner(a))), grad: [{ f: 'gelu_grad', of: 'a' }], flops: 14 },
+  add: { inputs: 2, code: 0, f: (a, b) => a + b, grad: [1, 1], flops: 1 },
+  sub: { inputs: 2, code: 1, f: (a, b) => a - b, grad: [1, -1], flops: 1 },
+  mul: { inputs: 2, code: 2, f: (a, b) => a * b, grad: [{ f: 'mul', of: 'b' }, { f: 'mul', of: 'a' }], flops: 1 },
+  div: { inputs: 2, code: 3, f: (a, b) => a / b, grad: [{ f: 'div', of: 'b' }, 'quotient'], flops: 1 },
+  div_grad: { inputs: 2, code: 4, f: (a, b) => -a / b, flops: 2 },
+  shift: { inputs: 1, code: 0, f: (a, _, c) => a + c, grad: [1], flops: 1 },
+  exp: { inputs: 1, code: 1, f: (a) => Math.exp(a), grad: [{ f: 'mul', of: 'y' }], flops: 8 },
+  log: { inputs: 1, code: 2, f: (a) => Math.log(a), grad: [{ f: 'div', of: 'a' }], flops: 8 },
+  sqrt: { inputs: 1, code: 3, f: (a) => Math.sqrt(a), grad: [{ f: 'sqrt_grad', of: 'y' }], flops: 2 },
+  sqrt_grad: { inputs: 2, code: 5, f: (dy, y) => (0.5 * dy) / y, flops: 2 },
+  tanh: { inputs: 1, code: 4, f: (a) => Math.tanh(a), grad: [{ f: 'tanh_grad', of: 'y' }], flops: 8 },
+  tanh_grad: { inputs: 2, code: 6, f: (dy, y) => dy * (1 - y * y), flops: 3 },
+  silu: { inputs: 1, code: 5, f: (a) => a * sigmoid(a), grad: [{ f: 'silu_grad', of: 'a' }], flops: 10 },
+  silu_grad: { inputs: 2, code: 7, f: (dy, x) => dy * sigmoid(x) * (1 + x * (1 - sigmoid(x))), flops: 14 },
+  gelu: { inputs: 1, code: 6, f: (a) => 0.5 * a * (1 + Math.tanh(geluInner(a))), grad: [{ f: 'gelu_grad', of: 'a' }], flops: 14 },
   gelu_grad: {
-    inputs: 2,
+    inputs: 2, code: 8,
     f: (dy, x) => {
       const t = Math.tanh(geluInner(x));
       return dy * 0.5 * (1 + t + x * (1 - t * t) * GELU * (1 + 3 * 0.044715 * x * x));
     },
     flops: 22,
   },
-  relu: { inputs: 1, f: (a) => Math.max(a, 0), grad: [{ f: 'relu_grad', of: 'a' }], flops: 1 },
-  relu_grad: { inputs: 2, f: (dy, x) => (x > 0 ? dy : 0), flops: 1 },
-  square: { inputs: 1, f: (a) => a * a, grad: [{ f: 'square_grad', of: 'a' }], flops: 1 },
-  square_grad: { inputs: 2, f: (dy, x) => 2 * dy * x, flops: 2 },
+  relu: { inputs: 1, code: 7, f: (a) => Math.max(a, 0), grad: [{ f: 'relu_grad', of: 'a' }], flops: 1 },
+  relu_grad: { inputs: 2, code: 9, f: (dy, x) => (x > 0 ? dy : 0), flops: 1 },
+  square: { inputs: 1, code: 8, f: (a) => a * a, grad: [{ f: 'square_grad', of: 'a' }], flops: 1 },
+  square_grad: { inputs: 2, code: 10, f: (dy, x) => 2 * dy * x, flops: 2 },
 };
 
 export const ELEMENTWISE: Op = {
@@ -88,9 +90,9 @@ export const ELEMENTWISE: Op = {
     const c = (node.attrs.c ?? 0) as Scalar;
     l.dispatch({
       kernel: 'elementwise/elementwise',
-      switches: { OP: String(node.attrs.f), BINARY: b !== undefined },
+      switches: { BINARY: b !== undefined },
       bind: b ? { A: a, Y: node.outputs[0], B: b } : { A: a, Y: node.outputs[0] },
-      params: { n4, c: typeof c === 'number' ? c : (s) => resolveScalar(c, s), accumulate: l.accumulates(0) ? 1 : 0 },
+      params: { n4, f: POINTWISE[String(node.attrs.f)].code, c: typeof c === 'number' ? c : (s) => resolveScalar(c, s), accumulate: l.accumulates(0) ? 1 : 0 },
       grid: foldGrid(Math.ceil(n4 / 64)),
     });
   },
