@@ -100,26 +100,26 @@ fn main(@builtin(global_invocation_id) gid: vec3u) {
 
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let t0 = wg.x * 16u;
+  let base = wg.x * 16u;
   let b = wg.z;
   let last = P.tokens - 1u;
   // The group's queries: bounds equal for all lanes, so that a query is loaded once for all of them.
   var first = P.tokens;
   var end = 0u;
-  for (var t = t0; t < min(t0 + 16u, P.tokens); t++) {
+  for (var t = base; t < min(base + 16u, P.tokens); t++) {
     let range = R[b * P.tokens + t].zw;
     if (range.x < range.y) {
       first = min(first, range.x);
       end = max(end, min(range.y, P.tokens));
     }
   }
-  let row0 = b * P.tokens + min(t0 + 0u + lane, last);
+  let row0 = b * P.tokens + min(base + 0u + lane, last);
   let k0 = row0 * P.qkvRow + P.keyAt + wg.y * P.size;
   let v0 = row0 * P.qkvRow + P.valueAt + wg.y * P.size;
   let range0 = R[row0].zw;
   var dk0: array<Vec, $(SIZE)>;
   var dv0: array<Vec, $(SIZE)>;
-  let row1 = b * P.tokens + min(t0 + 8u + lane, last);
+  let row1 = b * P.tokens + min(base + 8u + lane, last);
   let k1 = row1 * P.qkvRow + P.keyAt + wg.y * P.size;
   let v1 = row1 * P.qkvRow + P.valueAt + wg.y * P.size;
   let range1 = R[row1].zw;
@@ -181,7 +181,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
       }
     }
   }
-  if (t0 + 0u + lane <= last) {
+  if (base + 0u + lane <= last) {
     for (var c = 0u; c < P.size; c++) {
       var gk = dk0[c];
       var gv = dv0[c];
@@ -193,7 +193,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
       DQKV_store(v0 + c, gv);
     }
   }
-  if (t0 + 8u + lane <= last) {
+  if (base + 8u + lane <= last) {
     for (var c = 0u; c < P.size; c++) {
       var gk = dk1[c];
       var gv = dv1[c];
@@ -273,7 +273,7 @@ fn main(@builtin(global_invocation_id) gid: vec3u) {
 
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let t0 = wg.x * 16u;
+  let base = wg.x * 16u;
   let h = wg.y;
   let b = wg.z;
   let last = P.tokens - 1u;
@@ -283,14 +283,14 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   // The group's keys: bounds equal for all lanes, so that a key is loaded once for all of them.
   var first = P.keys;
   var end = 0u;
-  for (var t = t0; t < min(t0 + 16u, P.tokens); t++) {
+  for (var t = base; t < min(base + 16u, P.tokens); t++) {
     let range = R[b * P.tokens + t].xy;
     if (range.x < range.y) {
       first = min(first, range.x);
       end = max(end, min(range.y, P.keys));
     }
   }
-  let t0 = min(t0 + 0u + lane, last);
+  let t0 = min(base + 0u + lane, last);
   let row0 = b * P.tokens + t0;
   let q0 = row0 * P.qkvRow + h * P.size;
   let o0 = (row0 * P.heads + h) * P.size;
@@ -298,7 +298,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   let lse0 = L[stats + t0];
   let mean0 = D[stats + t0];
   var acc0: array<Vec, $(SIZE)>;
-  let t1 = min(t0 + 8u + lane, last);
+  let t1 = min(base + 8u + lane, last);
   let row1 = b * P.tokens + t1;
   let q1 = row1 * P.qkvRow + h * P.size;
   let o1 = (row1 * P.heads + h) * P.size;
@@ -347,14 +347,14 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
       acc1[c] += vec_mix(ds1, k0, k1, k2, k3);
     }
   }
-  if (t0 + 0u + lane <= last) {
+  if (base + 0u + lane <= last) {
     for (var c = 0u; c < P.size; c++) {
       var g = acc0[c];
       if (P.accumulate != 0u) { g += DQKV_load(q0 + c); }
       DQKV_store(q0 + c, g);
     }
   }
-  if (t0 + 8u + lane <= last) {
+  if (base + 8u + lane <= last) {
     for (var c = 0u; c < P.size; c++) {
       var g = acc1[c];
       if (P.accumulate != 0u) { g += DQKV_load(q1 + c); }
