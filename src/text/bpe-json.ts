@@ -16,7 +16,7 @@ import { asObject } from './json-read.ts';
 import { SPACE_MARK } from './normalizer.ts';
 import { needMark } from './sentencepiece.ts';
 import type { DecodeOptions, EncodeOptions, MarkSettings, StreamDecoder, Tokenizer, TokenizerSource } from './types.ts';
-import { byteOfPiece, utf8 } from './utf8.ts';
+import { byteOfPiece, decodeBytes, utf8 } from './utf8.ts';
 
 /** Far above any real vocabulary; a greater id is damage, and would cost memory everywhere. */
 const MAX_VOCAB = 1 << 24;
@@ -121,12 +121,22 @@ export class JsonTokenizer implements Tokenizer {
     };
     const push = (id: number): string => {
       held.push(id);
+      if (this.#endsInside(held, options.skipSpecial ?? true)) return '';
       const text = this.decode(held, options);
-      // Eight ids hold two whole characters in bytes: what is still unclear then is no character.
-      const unclear = text.endsWith('\ufffd') && held.length - sure < 8;
-      return text.length > sureText.length && !unclear ? settle(text) : '';
+      return text.length > sureText.length ? settle(text) : '';
     };
     return { push, end: () => settle(this.decode(held, options)) };
+  }
+
+  /** True if the bytes of these ids end within a character that further bytes could complete. */
+  #endsInside(ids: readonly number[], skip: boolean): boolean {
+    const tail: number[] = [];
+    for (let i = ids.length - 1; i >= 0 && tail.length < 3; i--) {
+      if (this.#pieces[ids[i]] === undefined) continue;
+      const bytes = this.isSpecial(ids[i]) && !skip ? utf8(this.pieceOf(ids[i])) : this.bytesOf(ids[i]);
+      for (let j = bytes.length - 1; j >= 0 && tail.length < 3; j--) tail.unshift(bytes[j]);
+    }
+    return decodeBytes(tail, false).used < tail.length;
   }
 
   pieceOf(id: number): string {
