@@ -83,11 +83,11 @@ fn main(@builtin(global_invocation_id) gid: vec3u) {
   }
 }
 `,
-  "attention/attention_grad_kv_rows.wgsl": `// Purpose: v2 of the ladder, for CPU adapters: gradients by keys and values, two key rows a thread against blocks of four queries.
+  "attention/attention_grad_kv_rows.wgsl": `// Purpose: v2 of the ladder, for CPU adapters: gradients by keys and values, one key rows a thread against blocks of four queries.
 // Formula: dV (+)= sum_i P dO_i; dK (+)= sum_i scale P (dO_i v - D_i) q_i over the group's heads and queries qlo <= i < qhi.
 // Shapes: DO [B,T,HS]; QKV, DQKV [B,T,(H+2K)S]; R [B,T,4]; L, D [B,H,T]. Writes the key and value heads of DQKV.
 // Bindings: DO, QKV, DQKV (f32 or f16 storage), R (u32), L, D (f32).
-// Constants: switches VEC (4 or 1), SIZE (S / VEC); grid x = T/16, y = K, z = B.
+// Constants: switches VEC (4 or 1), SIZE (S / VEC); grid x = T/8, y = K, z = B.
 // Numerics: f32 sums, heads of the group in order, blocks of four queries in order within each.
 #include "lib/tensor.wgsl" NAME=QKV BINDING=1 VEC=$(VEC)
 #include "lib/tensor.wgsl" NAME=DO BINDING=2 VEC=$(VEC)
@@ -100,13 +100,13 @@ fn main(@builtin(global_invocation_id) gid: vec3u) {
 
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let base = wg.x * 16u;
+  let base = wg.x * 8u;
   let b = wg.z;
   let last = P.tokens - 1u;
   // The group's queries: bounds equal for all lanes, so that a query is loaded once for all of them.
   var first = P.tokens;
   var end = 0u;
-  for (var t = base; t < min(base + 16u, P.tokens); t++) {
+  for (var t = base; t < min(base + 8u, P.tokens); t++) {
     let range = R[b * P.tokens + t].zw;
     if (range.x < range.y) {
       first = min(first, range.x);
@@ -119,17 +119,9 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   let range0 = R[row0].zw;
   var dk0: array<Vec, $(SIZE)>;
   var dv0: array<Vec, $(SIZE)>;
-  let row1 = b * P.tokens + min(base + 8u + lane, last);
-  let k1 = row1 * P.qkvRow + P.keyAt + wg.y * P.size;
-  let v1 = row1 * P.qkvRow + P.valueAt + wg.y * P.size;
-  let range1 = R[row1].zw;
-  var dk1: array<Vec, $(SIZE)>;
-  var dv1: array<Vec, $(SIZE)>;
   for (var c = 0u; c < P.size; c++) {
     dk0[c] = Vec();
     dv0[c] = Vec();
-    dk1[c] = Vec();
-    dv1[c] = Vec();
   }
   for (var h = wg.y * P.group; h < (wg.y + 1u) * P.group; h++) {
     let stats = (b * P.heads + h) * P.tokens;
@@ -139,8 +131,6 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
       let o = ((b * P.tokens + queries) * P.heads + h) * P.size;
       var s0 = vec4f();
       var d0 = vec4f();
-      var s1 = vec4f();
-      var d1 = vec4f();
       for (var c = 0u; c < P.size; c++) {
         let q0 = QKV_load(q.x + c);
         let q1 = QKV_load(q.y + c);
@@ -152,8 +142,6 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
         let o3 = DO_load(o.w + c);
         s0 += vec_dots(QKV_load(k0 + c), q0, q1, q2, q3);
         d0 += vec_dots(QKV_load(v0 + c), o0, o1, o2, o3);
-        s1 += vec_dots(QKV_load(k1 + c), q0, q1, q2, q3);
-        d1 += vec_dots(QKV_load(v1 + c), o0, o1, o2, o3);
       }
       let at = stats + queries;
       let lse = vec4f(L[at.x], L[at.y], L[at.z], L[at.w]);
@@ -162,9 +150,6 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
       let seen0 = (index >= vec4u(range0.x)) & (index < vec4u(min(range0.y, P.tokens)));
       let p0 = select(vec4f(), soft_exp4(s0 * P.scale - lse), seen0);
       let ds0 = p0 * (d0 - mean) * P.scale;
-      let seen1 = (index >= vec4u(range1.x)) & (index < vec4u(min(range1.y, P.tokens)));
-      let p1 = select(vec4f(), soft_exp4(s1 * P.scale - lse), seen1);
-      let ds1 = p1 * (d1 - mean) * P.scale;
       for (var c = 0u; c < P.size; c++) {
         let q0 = QKV_load(q.x + c);
         let q1 = QKV_load(q.y + c);
@@ -176,8 +161,6 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
         let o3 = DO_load(o.w + c);
         dk0[c] += vec_mix(ds0, q0, q1, q2, q3);
         dv0[c] += vec_mix(p0, o0, o1, o2, o3);
-        dk1[c] += vec_mix(ds1, q0, q1, q2, q3);
-        dv1[c] += vec_mix(p1, o0, o1, o2, o3);
       }
     }
   }
@@ -191,18 +174,6 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
       }
       DQKV_store(k0 + c, gk);
       DQKV_store(v0 + c, gv);
-    }
-  }
-  if (base + 8u + lane <= last) {
-    for (var c = 0u; c < P.size; c++) {
-      var gk = dk1[c];
-      var gv = dv1[c];
-      if (P.accumulate != 0u) {
-        gk += DQKV_load(k1 + c);
-        gv += DQKV_load(v1 + c);
-      }
-      DQKV_store(k1 + c, gk);
-      DQKV_store(v1 + c, gv);
     }
   }
 }

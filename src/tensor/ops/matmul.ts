@@ -6,6 +6,7 @@
 import { type Attrs, type Scalar, type Value, view } from '../graph.ts';
 import type { Op } from '../op.ts';
 import { lowerMatmul } from '../lower/matmul.ts';
+import { cast, COPY } from './copy.ts';
 import { byteSize, type DType, require_, type Shape, sizeOf, type TensorType } from '../types.ts';
 
 /** How a matmul reads its operands. */
@@ -17,6 +18,8 @@ export interface MatmulAttrs {
   readonly alpha?: Scalar;
   /** Storage of the result; by default that of `a`. */
   readonly dtype?: DType;
+  /** Added to the product; as large as the result. */
+  readonly add?: Value;
 }
 
 /** The sizes of one matmul after folding: Z batches of [M, K] x [K, N]. */
@@ -41,16 +44,17 @@ export const MATMUL: Op = {
   name: 'matmul',
   accumulates: [true],
   infer(inputs, attrs) {
-    const [a, b] = inputs;
-    require_('matmul', inputs.length === 2 && a.shape.length >= 2 && b.shape.length >= 2, 'two inputs with at least two axes', inputs);
+    require_('matmul', inputs.length >= 2 && inputs.length <= 3 && inputs[0].shape.length >= 2 && inputs[1].shape.length >= 2, 'two inputs with at least two axes', inputs);
     const float = (t: TensorType) => t.dtype === 'f32' || t.dtype === 'f16';
-    require_('matmul', float(a) && float(b), 'f32 or f16 inputs', inputs);
+    require_('matmul', inputs.every(float), 'f32 or f16 inputs', inputs);
+    const [a, b] = inputs;
     const ta = attrs.transposeA === true;
     const d = matmulDims(a.shape, b.shape, ta, attrs.transposeB === true);
     require_('matmul', d.k === d.kb, `inner sizes must agree (K of a is ${d.k}, of b is ${d.kb})`, inputs);
     require_('matmul', b.shape.length === 2 || d.z === d.zb, 'batch axes must agree', inputs);
     const lead = b.shape.length > 2 ? a.shape.slice(0, -2) : [];
     const rows = b.shape.length > 2 || ta ? [d.m] : a.shape.slice(0, -1);
+    require_('matmul', inputs.length === 2 || sizeOf(inputs[2].shape) === d.z * d.m * d.n, `what is added must hold ${d.z} x ${d.m} x ${d.n} elements`, inputs);
     return [{ shape: [...lead, ...rows, d.n], dtype: (attrs.dtype as DType | undefined) ?? a.dtype }];
   },
   grad(g, node) {
@@ -82,14 +86,21 @@ export const MATMUL: Op = {
           : graph.apply1(MATMUL, [dy, b], { transposeA: false, transposeB: !tb, alpha, dtype: a.dtype }, into),
       ]);
     }
+    // What was added gets dy as it is: the same tensor unless another adjoint is there already.
+    if (node.inputs.length > 2 && g.wants(2)) {
+      const { shape, dtype } = node.inputs[2];
+      g.contribute([2], ([into]) => [into ? graph.apply1(COPY, [dy], { scale: 1, dtype: into.dtype }, into) : view(cast(dy, dtype), shape)]);
+    }
   },
   lower: lowerMatmul,
   cost(node) {
     const d = matmulDims(node.inputs[0].shape, node.inputs[1].shape, node.attrs.transposeA === true, node.attrs.transposeB === true);
-    return { flops: 2 * d.z * d.m * d.n * d.k, bytes: byteSize(node.inputs[0]) + byteSize(node.inputs[1]) + byteSize(node.outputs[0]) };
+    return { flops: 2 * d.z * d.m * d.n * d.k, bytes: [...node.inputs, ...node.outputs].reduce((sum, v) => sum + byteSize(v), 0) };
   },
   place: { rule: 'contract', rows: [0], joins: { k: 'all-reduce' } },
-  reference([a, b], attrs: Attrs) {
+  reference(inputs, attrs: Attrs) {
+    const [a, b] = inputs;
+    const add = inputs.length > 2 ? inputs[2].data : null;
     const ta = attrs.transposeA === true;
     const tb = attrs.transposeB === true;
     const { z, m, n, k } = matmulDims(a.shape, b.shape, ta, tb);
@@ -100,7 +111,8 @@ export const MATMUL: Op = {
         for (let j = 0; j < n; j++) {
           let sum = 0;
           for (let q = 0; q < k; q++) sum += a.data[s * m * k + (ta ? q * m + i : i * k + q)] * b.data[s * k * n + (tb ? j * k + q : q * n + j)];
-          out[(s * m + i) * n + j] = alpha * sum;
+          const at = (s * m + i) * n + j;
+          out[at] = alpha * sum + (add ? add[at] : 0);
         }
       }
     }
@@ -114,8 +126,8 @@ function rows2(v: Value): Value {
   return view(v, [sizeOf(v.shape) / width, width]);
 }
 
-/** alpha * op(a) op(b), with f32 sums. Shapes: a [..., M, K], b [K, N] or [..., K, N]; see `MatmulAttrs` for transposes. */
+/** alpha * op(a) op(b) + add, with f32 sums. Shapes: a [..., M, K], b [K, N] or [..., K, N]; see `MatmulAttrs` for transposes. */
 export function matmul(a: Value, b: Value, attrs: MatmulAttrs = {}): Value {
-  const { transposeA = false, transposeB = false, alpha = 1, dtype } = attrs;
-  return a.node.graph.apply1(MATMUL, [a, b], { transposeA, transposeB, alpha, dtype });
+  const { transposeA = false, transposeB = false, alpha = 1, dtype, add } = attrs;
+  return a.node.graph.apply1(MATMUL, add ? [a, b, add] : [a, b], { transposeA, transposeB, alpha, dtype });
 }

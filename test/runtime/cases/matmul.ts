@@ -1,31 +1,90 @@
-/** Cases of matmul: layouts, ugly shapes, batches, folded rows, both dtypes. */
-import { matmul } from '../../../src/tensor/ops/matmul.ts';
-import type { OpCase } from '../case.ts';
+/** Cases of matmul: every kernel variant in every layout, ugly shapes, batches, folded rows, both dtypes, accumulation, addition, row windows. */
+import type { Profile } from '../../../src/gpu/facts.ts';
+import type { Value } from '../../../src/tensor/graph.ts';
+import { matmul, type MatmulAttrs } from '../../../src/tensor/ops/matmul.ts';
+import type { DType } from '../../../src/tensor/types.ts';
+import { F16_TOLERANCE, type OpCase } from '../case.ts';
 
+export const cases: OpCase[] = [];
+
+interface Options {
+  readonly label: string;
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+  /** `NN`, `NT`, `TN`, `TT`: T = stored transposed. */
+  readonly layout: string;
+  readonly dtype?: DType;
+  readonly batch?: readonly number[];
+  readonly choice?: string;
+  readonly profile?: Profile;
+  readonly attrs?: MatmulAttrs;
+  /** Adds a third input. */
+  readonly add?: boolean;
+  /** A second product of the same operands, so that gradients accumulate. */
+  readonly twice?: boolean;
+  readonly limit?: number;
+  readonly aDtype?: DType;
+  readonly bDtype?: DType;
+}
+
+function matmulCase(o: Options): void {
+  const transposeA = o.layout[0] === 'T';
+  const transposeB = o.layout[1] === 'T';
+  const dtype = o.dtype === 'f16' ? 'f16' : 'f32';
+  const batch = o.batch ?? [];
+  const inputs: Record<string, OpCase['inputs'][string]> = {
+    a: { shape: [...batch, ...(transposeA ? [o.k, o.m] : [o.m, o.k])], dtype: o.aDtype ?? dtype, fill: 'normal' },
+    b: { shape: [...batch, ...(transposeB ? [o.n, o.k] : [o.k, o.n])], dtype: o.bDtype ?? dtype, fill: 'normal' },
+  };
+  if (o.add) inputs.add = { shape: [...batch, o.m, o.n], dtype, fill: 'normal' };
+  const attrs = { ...o.attrs, transposeA, transposeB };
+  cases.push({
+    op: 'matmul',
+    name: `matmul ${o.label} ${o.aDtype ?? dtype}${o.bDtype ? `/${o.bDtype}` : ''} ${[...batch, ''].join('x')}${o.m}x${o.n}x${o.k} ${o.layout}`,
+    dtype: o.aDtype === 'f16' || o.bDtype === 'f16' ? 'f16' : dtype,
+    inputs,
+    build: ({ a, b, add }): Record<string, Value> => {
+      const y = matmul(a, b, { ...attrs, add });
+      return o.twice ? { y, y2: matmul(a, b, { ...attrs, alpha: 0.5, add }) } : { y };
+    },
+    wrt: Object.keys(inputs),
+    ...(o.choice ? { choices: { matmul: o.choice } } : {}),
+    ...(o.profile ? { profile: o.profile } : {}),
+    ...(o.limit ? { limits: { maxStorageBufferBindingSize: o.limit } } : {}),
+    ...(dtype === 'f16' && (o.limit || o.twice) ? { tolerance: { value: 2 * F16_TOLERANCE, reason: 'f16 results that are added to are rounded once an addition' } } : {}),
+  });
+}
+
+const layouts = ['NN', 'NT', 'TN', 'TT'] as const;
 const sizes = [
   [1, 1, 1],
   [5, 3, 7],
   [17, 31, 13],
-  [64, 65, 63],
+  [64, 68, 60],
+  [9, 132, 70],
 ] as const;
 
-export const cases: OpCase[] = [];
+// The generic kernel in every layout: odd sizes take the scalar forms, multiples of four the vector forms.
 for (const dtype of ['f32', 'f16'] as const) {
-  for (const [m, n, k] of sizes) {
-    for (const transposeA of [false, true]) {
-      for (const transposeB of [false, true]) {
-        cases.push({
-          op: 'matmul',
-          name: `matmul ${dtype} ${m}x${n}x${k} ${transposeA ? 'T' : 'N'}${transposeB ? 'T' : 'N'}`,
-          dtype,
-          inputs: {
-            a: { shape: transposeA ? [k, m] : [m, k], dtype, fill: 'normal' },
-            b: { shape: transposeB ? [n, k] : [k, n], dtype, fill: 'normal' },
-          },
-          build: ({ a, b }) => ({ y: matmul(a, b, { transposeA, transposeB }) }),
-          wrt: ['a', 'b'],
-        });
-      }
-    }
+  for (const [m, n, k] of sizes) for (const layout of layouts) matmulCase({ label: 'generic', m, n, k, layout, dtype, profile: 'generic' });
+}
+
+// Batches, added tensors, accumulation, a scale, 16-bit weights beside f32 activations.
+for (const layout of ['NN', 'NT', 'TN'] as const) {
+  matmulCase({ label: 'batched', m: 9, n: 12, k: 20, batch: [2, 3], layout, profile: 'generic' });
+  matmulCase({ label: 'add twice', m: 11, n: 20, k: 33, layout, add: true, twice: true, attrs: { alpha: 0.25 }, profile: 'generic' });
+  matmulCase({ label: 'mixed', m: 11, n: 20, k: 33, layout, aDtype: 'f32', bDtype: 'f16', profile: 'generic' });
+}
+matmulCase({ label: 'batched add', m: 9, n: 7, k: 20, batch: [3], layout: 'NT', add: true, twice: true, dtype: 'f16', profile: 'generic' });
+// K beyond one block of 256 terms.
+matmulCase({ label: 'long', m: 5, n: 8, k: 1030, layout: 'NN', profile: 'generic' });
+
+// Row windows: every operand and result beyond the limit in turn (rows of 256 bytes and more, windows of a few rows).
+for (const dtype of ['f32', 'f16'] as const) {
+  for (const layout of ['NN', 'NT', 'TN'] as const) {
+    matmulCase({ label: 'windowed', m: 70, n: 128, k: 192, layout, dtype, limit: 16384, profile: 'generic' });
+    matmulCase({ label: 'windowed add', m: 128, n: 192, k: 128, layout, dtype, limit: 16384, add: true, twice: true, profile: 'generic' });
   }
 }
+matmulCase({ label: 'windowed batch', m: 16, n: 8, k: 24, batch: [10], layout: 'NT', limit: 4096, add: true, profile: 'generic' });

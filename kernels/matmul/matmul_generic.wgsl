@@ -1,0 +1,129 @@
+// Purpose: v2 of the ladder, the kernel of CPU adapters: no barrier, no shared memory; each lane keeps ROWS x 4*COLS outputs
+//   in registers, so one load feeds 8 multiply-adds instead of one (naive). Lanes of a workgroup differ in columns only: what they read of A is uniform.
+// Formula: C[z,m,n] = alpha * sum_k A[z,m,k] * B[z,k,n] (+ C[z,m,n] if accumulate) (+ D[z,m,n] under ADD).
+// Shapes: A [Z,M,K] or [Z,K,M] (TA); B [Z,K,N] or [Z,N,K] (TB); C, D [Z,M,N]; strides and offsets in elements.
+// Bindings: A, B, C, and D under ADD (f32 or f16 storage each).
+// Constants: TA, TB; AVEC 4 (M, lda, offset multiples of 4, only with TA) or 1; BVEC 4 (without TB) or 1; CVEC 4 or 1; ROWS 4 or 8, COLS 1 or 2, LANES;
+//   grid x = N/(4*COLS*LANES), y = M/ROWS, z = Z. Loop bounds are data: constants would cost seconds of JIT.
+// Numerics: f32 sums in blocks of 256 terms, blocks added in order; one rounding at the store.
+#include "lib/input.wgsl" NAME=A BINDING=1 VEC=$(AVEC)
+#include "lib/input.wgsl" NAME=B BINDING=2 VEC=$(BVEC)
+#include "lib/tensor.wgsl" NAME=C BINDING=3 VEC=$(CVEC)
+#if ADD
+#include "lib/input.wgsl" NAME=D BINDING=4 VEC=$(CVEC)
+#endif
+struct Params {
+  m: u32, n: u32, k: u32,
+  lda: u32, ldb: u32, ldc: u32,
+  za: u32, zb: u32, zc: u32,
+  a0: u32, b0: u32, c0: u32, d0: u32,
+  alpha: f32,
+  accumulate: u32,
+}
+@group(0) @binding(0) var<uniform> P: Params;
+const TILE = $(ROWS)u * $(COLS)u;
+
+@compute @workgroup_size($(LANES))
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let m0 = wg.y * $(ROWS)u;
+  // Neighbouring lanes take neighbouring groups of four columns.
+  var n0: array<u32, $(COLS)>;
+  for (var v = 0u; v < $(COLS)u; v++) { n0[v] = 4u * ((wg.x * $(COLS)u + v) * $(LANES)u + lane); }
+  let a0 = P.a0 + wg.z * P.za;
+  let b0 = P.b0 + wg.z * P.zb;
+  // Rows and columns beyond the edge read the last one and are not stored.
+#if TA && AVEC == 4
+  var arow: array<u32, $(ROWS)>;
+  for (var r = 0u; r < $(ROWS)u; r += 4u) { arow[r] = (a0 + min(m0 + r, P.m - 4u)) / 4u; }
+  let astep = P.lda / 4u;
+#elif TA
+  var arow: array<u32, $(ROWS)>;
+  for (var r = 0u; r < $(ROWS)u; r++) { arow[r] = a0 + min(m0 + r, P.m - 1u); }
+  let astep = P.lda;
+#else
+  var arow: array<u32, $(ROWS)>;
+  for (var r = 0u; r < $(ROWS)u; r++) { arow[r] = a0 + min(m0 + r, P.m - 1u) * P.lda; }
+  let astep = 1u;
+#endif
+#if BVEC == 4
+  var bcol: array<u32, $(COLS)>;
+  for (var v = 0u; v < $(COLS)u; v++) { bcol[v] = (b0 + min(n0[v], P.n - 4u)) / 4u; }
+  let bstep = P.ldb / 4u;
+#else
+  var bcol: array<vec4u, $(COLS)>;
+  for (var v = 0u; v < $(COLS)u; v++) {
+    let n = min(vec4u(n0[v]) + vec4u(0u, 1u, 2u, 3u), vec4u(P.n - 1u));
+#if TB
+    bcol[v] = b0 + n * P.ldb;
+#else
+    bcol[v] = b0 + n;
+#endif
+  }
+#if TB
+  let bstep = 1u;
+#else
+  let bstep = P.ldb;
+#endif
+#endif
+  var total = array<vec4f, TILE>();
+  var k = 0u;
+  while (k < P.k) {
+    let end = min(k + 256u, P.k);
+    var sum = array<vec4f, TILE>();
+    for (; k < end; k++) {
+      var b: array<vec4f, $(COLS)>;
+      for (var v = 0u; v < $(COLS)u; v++) {
+#if BVEC == 4
+        b[v] = B_load(bcol[v] + k * bstep);
+#else
+        let at = bcol[v] + k * bstep;
+        b[v] = vec4f(B_load(at.x), B_load(at.y), B_load(at.z), B_load(at.w));
+#endif
+      }
+#if TA && AVEC == 4
+      for (var r = 0u; r < $(ROWS)u; r += 4u) {
+        let a = A_load(arow[r] + k * astep);
+        for (var v = 0u; v < $(COLS)u; v++) {
+          sum[r * $(COLS)u + v] += a.x * b[v];
+          sum[(r + 1u) * $(COLS)u + v] += a.y * b[v];
+          sum[(r + 2u) * $(COLS)u + v] += a.z * b[v];
+          sum[(r + 3u) * $(COLS)u + v] += a.w * b[v];
+        }
+      }
+#else
+      for (var r = 0u; r < $(ROWS)u; r++) {
+        let a = A_load(arow[r] + k * astep);
+        for (var v = 0u; v < $(COLS)u; v++) { sum[r * $(COLS)u + v] += a * b[v]; }
+      }
+#endif
+    }
+    for (var i = 0u; i < TILE; i++) { total[i] += sum[i]; }
+  }
+  // A runtime loop over an array in memory: one copy of the store's code, where unrolled ones doubled the JIT time.
+  let rows = min($(ROWS)u, P.m - m0);
+  for (var t = 0u; t < rows * $(COLS)u; t++) {
+    let n = n0[t % $(COLS)u];
+    if (n >= P.n) { continue; }
+    let i = wg.z * P.zc + (m0 + t / $(COLS)u) * P.ldc + n;
+    var value = P.alpha * total[t];
+#if CVEC == 4
+    let c = (P.c0 + i) / 4u;
+    if (P.accumulate != 0u) { value += C_load(c); }
+#if ADD
+    value += D_load((P.d0 + i) / 4u);
+#endif
+    C_store(c, value);
+#else
+    let columns = min(4u, P.n - n);
+    for (var j = 0u; j < columns; j++) {
+      let c = P.c0 + i + j;
+      var one = value[j];
+      if (P.accumulate != 0u) { one += C_load(c); }
+#if ADD
+      one += D_load(P.d0 + i + j);
+#endif
+      C_store(c, one);
+    }
+#endif
+  }
+}
