@@ -1,0 +1,102 @@
+/**
+ * A run's logs: one JSON line an event in `log.jsonl`, and TensorBoard scalars that every viewer reads.
+ * After a resume both go on; steps that were lost with a crash appear again, as they were run again.
+ */
+import { joinPath } from '../base/path.ts';
+import { JsonlWriter } from '../formats/jsonl.ts';
+import { type EventWriter, eventFileName, openEventWriter } from '../formats/tensorboard.ts';
+import type { HostFiles } from '../host/types.ts';
+import type { StepReport, ValidationReport } from './trainer.ts';
+
+/** Open logs of one run folder. */
+export class RunLogs {
+  private readonly jsonl: JsonlWriter;
+  private readonly events: EventWriter;
+  private readonly file: { sync(): Promise<void>; close(): Promise<void> };
+  /** Writes are chained, so that lines never interleave; the first failure is kept for `close`. */
+  private chain: Promise<void> = Promise.resolve();
+  private failure: unknown = null;
+
+  private constructor(jsonl: JsonlWriter, file: RunLogs['file'], events: EventWriter) {
+    this.jsonl = jsonl;
+    this.file = file;
+    this.events = events;
+  }
+
+  /** Opens or continues the logs in `dir`. `step` above 0 tells viewers that what follows replaces later points. */
+  static async open(files: HostFiles, dir: string, step: number): Promise<RunLogs> {
+    await files.makeDir(dir);
+    const file = await files.create(joinPath(dir, 'log.jsonl'), { append: true });
+    const seconds = Math.floor(Date.now() / 1000);
+    const events = await openEventWriter(files, joinPath(dir, eventFileName(seconds, 'scion')));
+    const logs = new RunLogs(new JsonlWriter(file), file, events);
+    if (step > 0) await events.restart(step);
+    return logs;
+  }
+
+  private enqueue(work: () => Promise<void>): void {
+    this.chain = this.chain.then(work).catch((error: unknown) => {
+      this.failure ??= error;
+    });
+  }
+
+  /** One step: loss, rate, norm, speed; memory where the host can tell. */
+  step(r: StepReport, memory: { readonly planned: number; readonly resident: number | null }): void {
+    this.enqueue(async () => {
+      await this.jsonl.write({
+        event: 'step',
+        step: r.step,
+        loss: r.loss,
+        learningRate: r.learningRate,
+        gradNorm: r.gradNorm,
+        lossScale: r.lossScale,
+        skipped: r.skipped,
+        labels: r.tokens,
+        tokensSeen: r.tokensSeen,
+        tokensPerSecond: r.tokensPerSecond,
+        flopsPerSecond: r.flopsPerSecond,
+        seconds: r.seconds,
+        residentBytes: memory.resident,
+      });
+      await this.events.scalars(r.step, {
+        'train/loss': r.loss,
+        'train/learning_rate': r.learningRate,
+        'train/grad_norm': r.gradNorm,
+        'speed/tokens_per_second': r.tokensPerSecond,
+        'speed/flops_per_second': r.flopsPerSecond,
+        'memory/planned_bytes': memory.planned,
+        ...(memory.resident !== null && { 'memory/resident_bytes': memory.resident }),
+      });
+    });
+  }
+
+  validation(v: ValidationReport): void {
+    this.enqueue(async () => {
+      await this.jsonl.write({ event: 'validation', ...v });
+      await this.events.scalars(v.step, { 'validation/loss': v.loss, 'validation/bits_per_byte': v.bitsPerByte });
+    });
+  }
+
+  /** Anything else worth a line: a save, a skipped step, a lost device. */
+  event(kind: string, values: Readonly<Record<string, unknown>>): void {
+    this.enqueue(() => this.jsonl.write({ event: kind, ...values }));
+  }
+
+  /** Hands everything to the files. */
+  async flush(): Promise<void> {
+    this.enqueue(async () => {
+      await this.jsonl.flush();
+      await this.events.sync();
+    });
+    await this.chain;
+  }
+
+  /** Flushes and closes; throws the first error a write met. */
+  async close(): Promise<void> {
+    await this.flush();
+    await this.file.sync();
+    await this.file.close();
+    await this.events.close();
+    if (this.failure) throw this.failure;
+  }
+}

@@ -1,0 +1,153 @@
+/**
+ * One run on disk: the lock that keeps a second trainer out, the resolved config, logs, checkpoints. The
+ * folder is self-contained: what was asked, on which device, with which kernel choices, and how far it got.
+ */
+import { ScionError } from '../base/errors.ts';
+import { joinPath } from '../base/path.ts';
+import { acquireLock, type FolderLock } from '../checkpoint/lock.ts';
+import { listCheckpoints, recoverCheckpoints } from '../checkpoint/folders.ts';
+import { loadLatest } from '../checkpoint/load.ts';
+import { hashJson } from '../checkpoint/manifest.ts';
+import { saveCheckpoint } from '../checkpoint/save.ts';
+import { host } from '../host/index.ts';
+import { RunLogs } from './logs.ts';
+import type { Stepper } from './stepper.ts';
+import type { Checkpointer, TrainerState, TrainHooks } from './trainer.ts';
+
+/** Milliseconds between two renewals of the lock. */
+const REFRESH_MS = 30_000;
+
+/** What a run folder is opened for. */
+export interface RunFolderOptions {
+  readonly dir: string;
+  /** What must not change between a save and its resume; plain JSON, written to `config.json`. */
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly version: string;
+  /** Goes on in a folder that already holds checkpoints; otherwise such a folder is refused. */
+  readonly resume: boolean;
+  readonly keep?: number;
+}
+
+/** An open run folder. */
+export class RunFolder implements Checkpointer {
+  readonly dir: string;
+  readonly checkpoints: string;
+  private readonly options: RunFolderOptions;
+  private readonly lock: FolderLock;
+  private readonly configHash: string;
+  private readonly timer: ReturnType<typeof setInterval>;
+  private logs: RunLogs | null = null;
+  private lockError: unknown = null;
+  /** What was odd about the folder when it was opened or loaded: leftovers removed, damaged checkpoints passed over. */
+  readonly notes: string[] = [];
+
+  private constructor(options: RunFolderOptions, lock: FolderLock) {
+    this.options = options;
+    this.dir = options.dir;
+    this.checkpoints = joinPath(options.dir, 'checkpoints');
+    this.lock = lock;
+    this.configHash = hashJson(options.config);
+    this.timer = setInterval(() => {
+      lock.refresh().catch((error: unknown) => {
+        this.lockError ??= error;
+      });
+    }, REFRESH_MS);
+    (this.timer as { unref?: () => void }).unref?.();
+  }
+
+  /**
+   * Locks the folder (made if missing), removes what dead runs left, checks that it may be used.
+   * @throws ScionError `locked` naming the holder; `usage` if there are checkpoints and `resume` is off.
+   */
+  static async open(options: RunFolderOptions): Promise<RunFolder> {
+    const machine = await host();
+    const { files } = machine;
+    await files.makeDir(options.dir);
+    const lock = await acquireLock(machine, options.dir);
+    const folder = new RunFolder(options, lock);
+    try {
+      await files.makeDir(folder.checkpoints);
+      for (const removed of await recoverCheckpoints(files, folder.checkpoints)) folder.notes.push(`removed what an interrupted save left: ${removed}`);
+      const existing = await listCheckpoints(files, folder.checkpoints);
+      if (existing.length > 0 && !options.resume) {
+        throw new ScionError('usage', `${options.dir} already holds a run (${existing.length} checkpoints); add --resume to go on with it, or choose another --out`);
+      }
+      await files.write(joinPath(options.dir, 'config.json'), new TextEncoder().encode(`${JSON.stringify(options.config, null, 2)}\n`));
+      return folder;
+    } catch (error) {
+      await folder.close();
+      throw error;
+    }
+  }
+
+  async save(stepper: Stepper, state: TrainerState): Promise<string> {
+    if (this.lockError) throw this.lockError;
+    const { files } = await host();
+    const result = await saveCheckpoint(files, this.checkpoints, {
+      session: stepper.session,
+      states: stepper.plans.states,
+      step: state.step,
+      trainer: state,
+      keep: this.options.keep,
+      runId: this.lock.runId,
+      guard: () => this.lock.check(),
+      meta: {
+        tokens: Math.round(state.tokens),
+        configHash: this.configHash,
+        version: this.options.version,
+        adapter: stepper.device.facts.name,
+        kernels: { profile: stepper.device.facts.profile, ...stepper.device.facts.choices },
+      },
+    });
+    this.logs?.event('save', { step: state.step, path: result.path, bytes: result.bytes, warnings: result.warnings });
+    await this.logs?.flush();
+    return result.path;
+  }
+
+  async load(stepper: Stepper): Promise<TrainerState | null> {
+    const { files } = await host();
+    const found = await loadLatest(files, this.checkpoints, { session: stepper.session, states: stepper.plans.states, configHash: this.configHash });
+    for (const skipped of found?.skipped ?? []) this.notes.push(`passed over ${skipped.path}: ${skipped.problem}`);
+    return (found?.trainer as TrainerState | undefined) ?? null;
+  }
+
+  /** Hooks that write the logs; combine with those that show. */
+  async openLogs(step: number, plannedBytes: number): Promise<TrainHooks> {
+    const machine = await host();
+    const logs = await RunLogs.open(machine.files, this.dir, step);
+    this.logs = logs;
+    return {
+      onStep: (r) => logs.step(r, { planned: plannedBytes, resident: machine.residentBytes() }),
+      onValidate: (v) => logs.validation(v),
+      onEvent: (e) => logs.event(e.kind, { step: e.step, message: e.message }),
+    };
+  }
+
+  /** Closes logs and gives the lock up. */
+  async close(): Promise<void> {
+    clearInterval(this.timer);
+    try {
+      await this.logs?.close();
+    } finally {
+      await this.lock.release();
+    }
+  }
+}
+
+/** Calls the same hooks of several watchers in order. */
+export function joinHooks(...all: readonly TrainHooks[]): TrainHooks {
+  return {
+    onStep: (r) => {
+      for (const h of all) h.onStep?.(r);
+    },
+    onValidate: async (v) => {
+      for (const h of all) await h.onValidate?.(v);
+    },
+    onSave: (path, step) => {
+      for (const h of all) h.onSave?.(path, step);
+    },
+    onEvent: (e) => {
+      for (const h of all) h.onEvent?.(e);
+    },
+  };
+}
