@@ -129,7 +129,12 @@ export function lowerMatmul(l: Lowering, node: Node): void {
   const transposeB = node.attrs.transposeB === true;
   const { z, m, n, k } = matmulDims(a.shape, b.shape, transposeA, transposeB);
   const like = { lda: transposeA ? m : k, ldb: transposeB ? k : n, ldc: n, transposeA, transposeB, alpha: node.attrs.alpha as Scalar };
-  const launch = (size: { z: number; m: number; n: number; k: number }, accumulate: boolean, parts: Record<'a' | 'b' | 'c', ReturnType<typeof part>>, d: ReturnType<typeof part> | null) =>
+  const launch = (
+    size: { z: number; m: number; n: number; k: number },
+    accumulate: boolean,
+    parts: Record<'a' | 'b' | 'c', ReturnType<typeof part>>,
+    d: ReturnType<typeof part> | null,
+  ) =>
     launchMatmul(l, {
       ...like,
       ...size,

@@ -4,10 +4,10 @@
  * `chooseMatmul` from shapes and device facts; large tensors go through in row windows.
  */
 import { type Attrs, type Scalar, type Value, view } from '../graph.ts';
-import type { Op } from '../op.ts';
 import { lowerMatmul } from '../lower/matmul.ts';
-import { cast, COPY } from './copy.ts';
+import type { Op } from '../op.ts';
 import { byteSize, type DType, require_, type Shape, sizeOf, type TensorType } from '../types.ts';
+import { COPY, cast } from './copy.ts';
 
 /** How a matmul reads its operands. */
 export interface MatmulAttrs {
@@ -44,7 +44,12 @@ export const MATMUL: Op = {
   name: 'matmul',
   accumulates: [true],
   infer(inputs, attrs) {
-    require_('matmul', inputs.length >= 2 && inputs.length <= 3 && inputs[0].shape.length >= 2 && inputs[1].shape.length >= 2, 'two inputs with at least two axes', inputs);
+    require_(
+      'matmul',
+      inputs.length >= 2 && inputs.length <= 3 && inputs[0].shape.length >= 2 && inputs[1].shape.length >= 2,
+      'two inputs with at least two axes',
+      inputs,
+    );
     const float = (t: TensorType) => t.dtype === 'f32' || t.dtype === 'f16';
     require_('matmul', inputs.every(float), 'f32 or f16 inputs', inputs);
     const [a, b] = inputs;

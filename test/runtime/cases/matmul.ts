@@ -1,7 +1,7 @@
 /** Cases of matmul: every kernel variant in every layout, ugly shapes, batches, folded rows, both dtypes, accumulation, addition, row windows. */
 import type { Profile } from '../../../src/gpu/facts.ts';
 import type { Value } from '../../../src/tensor/graph.ts';
-import { matmul, type MatmulAttrs } from '../../../src/tensor/ops/matmul.ts';
+import { type MatmulAttrs, matmul } from '../../../src/tensor/ops/matmul.ts';
 import type { DType } from '../../../src/tensor/types.ts';
 import { F16_TOLERANCE, type OpCase } from '../case.ts';
 
@@ -52,7 +52,9 @@ function matmulCase(o: Options): void {
     ...(o.choice ? { choices: { matmul: o.choice } } : {}),
     ...(o.profile ? { profile: o.profile } : {}),
     ...(o.limit ? { limits: { maxStorageBufferBindingSize: o.limit } } : {}),
-    ...(dtype === 'f16' && (o.limit || o.twice) ? { tolerance: { value: 2 * F16_TOLERANCE, reason: 'f16 results that are added to are rounded once an addition' } } : {}),
+    ...(dtype === 'f16' && (o.limit || o.twice)
+      ? { tolerance: { value: 2 * F16_TOLERANCE, reason: 'f16 results that are added to are rounded once an addition' } }
+      : {}),
   });
 }
 
