@@ -3,5 +3,5 @@ import { describe } from 'vitest';
 import { child, DENO, need, readResult, suiteTests } from './expect.ts';
 
 describe('op suite in Deno', () => {
-  suiteTests('deno', async () => readResult(await child(need(DENO, 'SCION_DENO'), ['run', '-A', 'test/runtime/run.ts'], { seconds: 600 })), 610);
+  suiteTests('deno', async () => readResult(await child(need(DENO, 'SCION_DENO'), ['run', '-A', 'test/runtime/run.ts'], { seconds: 900 })), 910);
 });

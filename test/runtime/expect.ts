@@ -60,6 +60,12 @@ export function worst(r: SuiteCase): number {
   return Math.max(0, ...Object.values(r.errors).map((e) => e ?? Number.POSITIVE_INFINITY));
 }
 
+/** The failures of some results in words; a flood is cut off and counted. */
+export function failures(results: readonly SuiteCase[]): string[] {
+  const found = results.filter((r) => !r.ok).map((r) => `${r.case}: ${r.message}`);
+  return found.length > 12 ? [...found.slice(0, 12), `and ${found.length - 12} more`] : found;
+}
+
 /** One paragraph for the test log. */
 export function tell(name: string, r: SuiteResult): string {
   const skipped = r.results.filter((c) => c.skipped !== undefined);
@@ -108,7 +114,7 @@ export function suiteTests(name: string, run: () => Promise<SuiteResult>, second
   it.each(Object.keys(caseFiles))('%s', (file) => {
     const found = result?.results.filter((r) => r.file === file) ?? [];
     expect(found.length).toBe(caseFiles[file].length);
-    expect(found.filter((r) => !r.ok).map((r) => `${r.case}: ${r.message}`)).toEqual([]);
+    expect(failures(found)).toEqual([]);
     // `ok` is the host's word; the numbers are held to the tolerance here once more.
     for (const r of found) if (r.skipped === undefined) expect(worst(r), r.case).toBeLessThanOrEqual(r.tolerance);
   });

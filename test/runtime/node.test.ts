@@ -5,11 +5,11 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { GpuDevice } from '../../src/gpu/device.ts';
-import { child, NODE, need, ROOT, readResult, suiteTests, tell } from './expect.ts';
+import { child, failures, NODE, need, ROOT, readResult, suiteTests, tell } from './expect.ts';
 import { runSuite } from './suite.ts';
 
 describe('op suite in Node', () => {
-  suiteTests('node', () => runSuite(() => GpuDevice.open()), 600);
+  suiteTests('node', () => runSuite(() => GpuDevice.open()), 900);
 });
 
 describe('subgroup widths', () => {
@@ -24,7 +24,7 @@ describe('subgroup widths', () => {
     process.stdout.write(tell(`node, ${bits} bits`, result));
     // Only lavapipe obeys; elsewhere the adapter's own width is tested a second time.
     if (result.adapter.includes('llvmpipe')) expect(result.subgroups).toBe(`${lanes}..${lanes}`);
-    expect(result.results.filter((r) => !r.ok).map((r) => `${r.case}: ${r.message}`)).toEqual([]);
+    expect(failures(result.results)).toEqual([]);
     expect(result.results.length).toBeGreaterThan(0);
   });
 });

@@ -38,6 +38,8 @@ export interface SuiteResult {
 /** How the suite is run. */
 export interface SuiteOptions {
   readonly filter?: (c: OpCase) => boolean;
+  /** Other cases than those of the case files (tests of the suite itself). */
+  readonly cases?: readonly { readonly file: string; readonly c: OpCase }[];
   /** Called after each case, for a status line or to know where a crash happened. */
   readonly onResult?: (result: SuiteCase) => void;
 }
@@ -77,7 +79,7 @@ async function scoped(device: GpuDevice, work: () => Promise<CaseResult>): Promi
 export async function runSuite(open: () => Promise<GpuDevice>, options: SuiteOptions = {}): Promise<SuiteResult> {
   const machine = await host();
   const start = machine.now();
-  const chosen = allCases().filter(({ c }) => options.filter?.(c) ?? true);
+  const chosen = (options.cases ?? allCases()).filter(({ c }) => options.filter?.(c) ?? true);
   let device = await open();
   const { facts } = device;
   const results: SuiteCase[] = [];
