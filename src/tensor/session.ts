@@ -39,14 +39,17 @@ interface Launch {
   readonly slot: number;
 }
 
-/** What the plans of one session need together: states once, the largest arena, the rest summed. No device needed. */
-export function memoryOf(plans: readonly Plan[], readBytes = 0): MemoryUse {
+/**
+ * What the plans of one session need together: states once, the largest arena, the rest summed. No device needed.
+ * State buffers named in `shared` belong to another session and do not count.
+ */
+export function memoryOf(plans: readonly Plan[], shared: ReadonlySet<string> = new Set()): MemoryUse {
   const states: Record<string, number> = {};
   const seen = new Set<States>();
   for (const plan of plans) {
     if (!plan.states || seen.has(plan.states)) continue;
     seen.add(plan.states);
-    for (const b of plan.states.buffers()) states[b.kind] = (states[b.kind] ?? 0) + roundUp(b.bytes, 256);
+    for (const b of plan.states.buffers()) if (!shared.has(b.key)) states[b.kind] = (states[b.kind] ?? 0) + roundUp(b.bytes, 256);
   }
   const pages = Math.max(0, ...plans.map((p) => p.arena.length));
   let arena = 0;
@@ -54,7 +57,7 @@ export function memoryOf(plans: readonly Plan[], readBytes = 0): MemoryUse {
   const constants = constantLayout(plans).bytes;
   const data = plans.reduce((sum, p) => sum + p.dataBytes, 0);
   const uniforms = plans.reduce((sum, p) => sum + p.uniformBytes, 0);
-  const staging = plans.reduce((sum, p) => sum + p.stagingBytes, 0) + readBytes;
+  const staging = plans.reduce((sum, p) => sum + p.stagingBytes, 0) + transferBytes([...seen]);
   const total = Object.values(states).reduce((a, b) => a + b, 0) + arena + constants + data + uniforms + staging;
   return { states, arena, constants, data, uniforms, staging, total };
 }
@@ -200,19 +203,25 @@ export class Program {
     this.device.submit([encoder.finish()]);
   }
 
-  /** Waits for the last run and reads its outputs. */
-  async read(): Promise<Results> {
+  /** Waits for the last run and reads its outputs, or one of them alone. */
+  async read(only?: string): Promise<Results> {
     if (!this.staging) return {};
     this.reading = true;
     try {
-      await this.device.guard(this.staging.mapAsync(1), `reading the outputs of ${this.plan.name}`);
-      const mapped = this.staging.getMappedRange();
-      const results: Results = {};
-      let at = 0;
-      for (const o of this.plan.outputs) {
-        results[o.name] = decode(mapped, at, o.dtype, sizeOf(o.shape));
-        at += roundUp(o.ref.bytes, 8);
+      const wanted: { output: Plan['outputs'][number]; at: number }[] = [];
+      let end = 0;
+      for (const output of this.plan.outputs) {
+        if (only === undefined || only === output.name) wanted.push({ output, at: end });
+        end += roundUp(output.ref.bytes, 8);
       }
+      invariant(wanted.length > 0, `${this.plan.name} has an output ${only}`);
+      const from = wanted[0].at;
+      const last = wanted[wanted.length - 1];
+      const length = last.at + roundUp(last.output.ref.bytes, 8) - from;
+      await this.device.guard(this.staging.mapAsync(1, from, length), `reading the outputs of ${this.plan.name}`);
+      const mapped = this.staging.getMappedRange(from, length);
+      const results: Results = {};
+      for (const { output, at } of wanted) results[output.name] = decode(mapped, at - from, output.dtype, sizeOf(output.shape));
       this.staging.unmap();
       return results;
     } finally {
@@ -236,8 +245,14 @@ function decode(mapped: ArrayBuffer, at: number, dtype: string, size: number): F
   return dtype === 'u32' ? new Uint32Array(mapped, at, size).slice() : new Int32Array(mapped, at, size).slice();
 }
 
-/** Bytes of the transfer buffer through which states are written and read. */
+/** Most bytes of the buffer through which states are read. */
 const TRANSFER_BYTES = 4 << 20;
+
+/** Bytes of the transfer buffer: enough for the largest state buffer, up to the most; none without states. */
+function transferBytes(states: readonly (States | null)[]): number {
+  const sizes = states.flatMap((s) => s?.buffers() ?? []).map((b) => roundUp(b.bytes, 256));
+  return Math.min(TRANSFER_BYTES, Math.max(0, ...sizes));
+}
 
 /** Programs, states and memory on one device. */
 export class Session {
@@ -246,22 +261,35 @@ export class Session {
   readonly memory: MemoryUse;
   private readonly states: States | null;
   private readonly stateBuffers = new Map<string, GPUBuffer>();
-  private readonly ownsStates: boolean;
+  /** State buffers that belong to another session. */
+  readonly shared: ReadonlySet<string>;
   private readonly pages: GPUBuffer[] = [];
   private readonly constants: GPUBuffer | null;
   private readonly constantOffsets: Map<string, number>;
-  private transfer: GPUBuffer | null = null;
+  private readonly transfer: GPUBuffer | null;
 
-  /** Allocates for all plans. `share` takes the state buffers of another session on the same device and states. */
+  /**
+   * Allocates for all plans. `share` takes over, without a copy, those state buffers of another session on the same
+   * device that hold the same states at the same places (a training session's parameters, for generation); the
+   * rest is this session's own. The other session must outlive this one.
+   */
   constructor(device: GpuDevice, plans: Readonly<Record<string, Plan>>, options: { share?: Session; states?: States } = {}) {
     this.device = device;
     const list = Object.values(plans);
     this.states = options.states ?? list.find((p) => p.states)?.states ?? null;
     for (const p of list) invariant(!p.states || p.states === this.states, 'all programs of a session share one set of states');
-    this.ownsStates = !options.share;
+    const taken = new Set<string>();
     for (const b of this.states?.buffers() ?? []) {
       const shared = options.share?.stateBuffers.get(b.key);
+      if (shared) taken.add(b.key);
       this.stateBuffers.set(b.key, shared ?? device.createBuffer(`state ${b.key}`, roundUp(b.bytes, 256), USAGE.storage | USAGE.copySrc | USAGE.copyDst));
+    }
+    this.shared = taken;
+    for (const spec of taken.size > 0 ? (this.states?.all() ?? []) : []) {
+      const place = this.states?.place(spec.name);
+      if (!place || !taken.has(place.buffer)) continue;
+      const theirs = options.share?.states?.get(spec.name) ? options.share.states.place(spec.name) : null;
+      invariant(theirs?.buffer === place.buffer && theirs.offset === place.offset && theirs.bytes === place.bytes, `shared state ${spec.name} lies at one place in both sessions`);
     }
     const pageCount = Math.max(0, ...list.map((p) => p.arena.length));
     for (let i = 0; i < pageCount; i++) {
@@ -274,7 +302,9 @@ export class Session {
     for (const [name, contents] of layout.contents) {
       if (this.constants) device.raw.queue.writeBuffer(this.constants, layout.offsets.get(name) ?? 0, contents.buffer as ArrayBuffer, contents.byteOffset, contents.byteLength);
     }
-    this.memory = memoryOf(list);
+    const transfer = transferBytes([this.states]);
+    this.transfer = transfer > 0 ? device.createBuffer('transfer', transfer, USAGE.mapRead | USAGE.copyDst) : null;
+    this.memory = memoryOf(list, taken);
     this.programs = Object.fromEntries(Object.entries(plans).map(([name, plan]) => [name, new Program(this, plan)]));
   }
 
@@ -324,9 +354,10 @@ export class Session {
     const buffer = this.stateBuffers.get(key);
     invariant(buffer, `state buffer ${key} exists`);
     const out = new Uint8Array(length);
-    this.transfer ??= this.device.createBuffer('transfer', TRANSFER_BYTES, USAGE.mapRead | USAGE.copyDst);
-    for (let at = 0; at < length; at += TRANSFER_BYTES) {
-      const n = Math.min(TRANSFER_BYTES, length - at);
+    invariant(this.transfer, 'a session with states has a transfer buffer');
+    const step = this.transfer.size;
+    for (let at = 0; at < length; at += step) {
+      const n = Math.min(step, length - at);
       const encoder = this.device.raw.createCommandEncoder();
       encoder.copyBufferToBuffer(buffer, offset + at, this.transfer, 0, roundUp(n, 4));
       this.device.submit([encoder.finish()]);
@@ -363,7 +394,7 @@ export class Session {
     for (const page of this.pages) this.device.destroyBuffer(page);
     if (this.constants) this.device.destroyBuffer(this.constants);
     if (this.transfer) this.device.destroyBuffer(this.transfer);
-    if (this.ownsStates) for (const b of this.stateBuffers.values()) this.device.destroyBuffer(b);
+    for (const [key, b] of this.stateBuffers) if (!this.shared.has(key)) this.device.destroyBuffer(b);
   }
 }
 
