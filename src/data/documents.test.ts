@@ -82,12 +82,16 @@ describe('readDocuments', () => {
 
   it('keeps every line of any text through cutting', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(fc.constantFrom('', 'a', 'b c', '长 句', '  x'), { minLength: 1, maxLength: 60 }), fc.integer({ min: 1, max: 40 }), async (lines, chunkBytes) => {
-        const path = put('texts/any.txt', lines.join('\n'));
-        const kept: string[] = [];
-        for await (const d of streamDocuments(files, [path], { wholeFileBytes: 0, chunkBytes })) kept.push(...d.text.split('\n'));
-        expect(kept.map((l) => l.trimEnd()).filter((l) => l !== '')).toEqual(lines.filter((l) => l !== ''));
-      }),
+      fc.asyncProperty(
+        fc.array(fc.constantFrom('', 'a', 'b c', '长 句', '  x'), { minLength: 1, maxLength: 60 }),
+        fc.integer({ min: 1, max: 40 }),
+        async (lines, chunkBytes) => {
+          const path = put('texts/any.txt', lines.join('\n'));
+          const kept: string[] = [];
+          for await (const d of streamDocuments(files, [path], { wholeFileBytes: 0, chunkBytes })) kept.push(...d.text.split('\n'));
+          expect(kept.map((l) => l.trimEnd()).filter((l) => l !== '')).toEqual(lines.filter((l) => l !== ''));
+        },
+      ),
       { numRuns: 60 },
     );
   });
@@ -103,7 +107,9 @@ describe('readDocuments', () => {
     expect(await bad('bad/g.txt', 'a\nb\u0000c')).toMatch(/g\.txt:2: a zero byte/);
     expect(await bad('bad/h.json', '{}')).toMatch(/h\.json is a \.json file/);
     expect(await bad('bad/i.txt', '\n \n')).toMatch(/none has any text/);
-    expect(await failure(readDocuments(files, [put('bad/j.jsonl', `{"text": "${'x'.repeat(500)}"}`)], { maxLineBytes: 100 }))).toMatch(/j\.jsonl:1: a line of more than 100 bytes/);
+    expect(await failure(readDocuments(files, [put('bad/j.jsonl', `{"text": "${'x'.repeat(500)}"}`)], { maxLineBytes: 100 }))).toMatch(
+      /j\.jsonl:1: a line of more than 100 bytes/,
+    );
     expect(await failure(readDocuments(files, [put('bad/k.txt', 'x'.repeat(500))], { maxTotalBytes: 100 }))).toMatch(/hold 500 bytes, the limit is 100/);
     expect(await failure(readDocuments(files, []))).toMatch(/no file, folder or pattern/);
   });
@@ -125,9 +131,16 @@ describe('readDocuments', () => {
 
 describe('findFiles', () => {
   it('finds files, folders and globs in a fixed order, each once', async () => {
-    for (const name of ['a.txt', 'b.md', 'c.jsonl', 'd.png', '.hidden.txt', 'sub/e.txt', 'sub/deep/f.txt', 'sub/.git/g.txt', '[odd].txt']) put(`tree/${name}`, 'x');
+    for (const name of ['a.txt', 'b.md', 'c.jsonl', 'd.png', '.hidden.txt', 'sub/e.txt', 'sub/deep/f.txt', 'sub/.git/g.txt', '[odd].txt'])
+      put(`tree/${name}`, 'x');
     const names = async (...patterns: string[]) =>
-      (await findFiles(files, patterns.map((p) => at('tree', p)), (n) => !n.endsWith('.png'))).map((p) => p.slice(at('tree').length + 1));
+      (
+        await findFiles(
+          files,
+          patterns.map((p) => at('tree', p)),
+          (n) => !n.endsWith('.png'),
+        )
+      ).map((p) => p.slice(at('tree').length + 1));
     expect(await names('a.txt')).toEqual(['a.txt']);
     expect(await names('')).toEqual(['[odd].txt', 'a.txt', 'b.md', 'c.jsonl', 'sub/deep/f.txt', 'sub/e.txt']);
     expect(await names('*.txt')).toEqual(['[odd].txt', 'a.txt']);

@@ -57,7 +57,9 @@ function contentOf(content: unknown): string | null {
   if (typeof content === 'string') return content;
   if (content === null) return '';
   if (!Array.isArray(content)) return null;
-  const parts = content.map((part: unknown) => (typeof part === 'object' && part !== null && 'text' in part && typeof part.text === 'string' ? part.text : null));
+  const parts = content.map((part: unknown) =>
+    typeof part === 'object' && part !== null && 'text' in part && typeof part.text === 'string' ? part.text : null,
+  );
   return parts.some((part) => part === null) ? null : parts.join('');
 }
 
@@ -67,15 +69,24 @@ function contentOf(content: unknown): string | null {
  */
 export function recordText(value: unknown, where: string): string {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new ScionError('input', `${where}: a record must be an object with "text", "source" and "target", or "messages"; found ${Array.isArray(value) ? 'an array' : value === null ? 'null' : `a ${typeof value}`}`, { where });
+    throw new ScionError(
+      'input',
+      `${where}: a record must be an object with "text", "source" and "target", or "messages"; found ${Array.isArray(value) ? 'an array' : value === null ? 'null' : `a ${typeof value}`}`,
+      { where },
+    );
   }
   const record = value as Record<string, unknown>;
   if (record.messages !== undefined) {
-    if (!Array.isArray(record.messages)) throw new ScionError('input', `${where}: "messages" must be an array of {role, content}, found ${typeof record.messages}`, { where });
+    if (!Array.isArray(record.messages))
+      throw new ScionError('input', `${where}: "messages" must be an array of {role, content}, found ${typeof record.messages}`, { where });
     return record.messages
       .map((message: unknown, i) => {
         const content = typeof message === 'object' && message !== null && 'content' in message ? contentOf(message.content) : null;
-        if (content === null) throw new ScionError('input', `${where}: message ${i + 1} of ${(record.messages as unknown[]).length} has no text in "content"`, { where, message: i });
+        if (content === null)
+          throw new ScionError('input', `${where}: message ${i + 1} of ${(record.messages as unknown[]).length} has no text in "content"`, {
+            where,
+            message: i,
+          });
         return content;
       })
       .filter((content) => content !== '')
@@ -84,13 +95,16 @@ export function recordText(value: unknown, where: string): string {
   const field = (name: string): string => {
     const found = record[name];
     if (found === undefined || found === null) return '';
-    if (typeof found !== 'string') throw new ScionError('input', `${where}: "${name}" must be a string, found ${Array.isArray(found) ? 'an array' : `a ${typeof found}`}`, { where, name });
+    if (typeof found !== 'string')
+      throw new ScionError('input', `${where}: "${name}" must be a string, found ${Array.isArray(found) ? 'an array' : `a ${typeof found}`}`, { where, name });
     return found;
   };
   if (record.text !== undefined) return field('text');
   if (record.source === undefined && record.target === undefined) {
     const keys = Object.keys(record).slice(0, 8).join(', ');
-    throw new ScionError('input', `${where}: no "text", "source"/"target" or "messages" in this record; its keys are: ${keys === '' ? '(none)' : keys}`, { where });
+    throw new ScionError('input', `${where}: no "text", "source"/"target" or "messages" in this record; its keys are: ${keys === '' ? '(none)' : keys}`, {
+      where,
+    });
   }
   return [field('source'), field('target')].filter((part) => part !== '').join('\n');
 }
@@ -118,7 +132,15 @@ async function* textDocuments(files: HostFiles, path: string, options: DocumentO
   let bytes = 0;
   let first = 1;
   // Blank lines at either end carry nothing; inside they separate paragraphs.
-  const finish = (): TextDocument => ({ id: whole ? path : `${path}:${first}`, text: lines.join('\n').replace(/^(?:[ \t]*\n)+/, '').trimEnd(), category: null, lang: null });
+  const finish = (): TextDocument => ({
+    id: whole ? path : `${path}:${first}`,
+    text: lines
+      .join('\n')
+      .replace(/^(?:[ \t]*\n)+/, '')
+      .trimEnd(),
+    category: null,
+    lang: null,
+  });
   try {
     for await (const { text, line } of readLines(reader, { name: path, maxLineBytes })) {
       if (text.includes('\u0000')) throw new ScionError('input', `${path}:${line}: a zero byte, so this is not a text file`, { path, line });
@@ -160,7 +182,12 @@ export async function findDataFiles(files: HostFiles, patterns: readonly string[
       throw new ScionError('input', `data: ${path} is a ${extName(path)} file; read are JSON Lines (.jsonl, .ndjson) and plain text (.txt, .md)`, { path });
     }
     total += (await files.stat(path))?.size ?? 0;
-    if (total > maxTotalBytes) throw new ScionError('input', `data: the files up to ${path} hold ${total} bytes, the limit is ${maxTotalBytes}; name fewer or raise it`, { path, total, maxTotalBytes });
+    if (total > maxTotalBytes)
+      throw new ScionError('input', `data: the files up to ${path} hold ${total} bytes, the limit is ${maxTotalBytes}; name fewer or raise it`, {
+        path,
+        total,
+        maxTotalBytes,
+      });
   }
   return paths;
 }
@@ -179,6 +206,10 @@ export async function readDocuments(files: HostFiles, patterns: readonly string[
     documents.push(document);
     bytes += encoder.encode(document.text).length;
   }
-  if (documents.length === 0) throw new ScionError('input', `data: ${paths.length} files were read and none has any text (${empty} empty records): ${paths.slice(0, 3).join(', ')}`, { paths: paths.length, empty });
+  if (documents.length === 0)
+    throw new ScionError('input', `data: ${paths.length} files were read and none has any text (${empty} empty records): ${paths.slice(0, 3).join(', ')}`, {
+      paths: paths.length,
+      empty,
+    });
   return { documents, files: paths, bytes, empty };
 }

@@ -35,7 +35,11 @@ function segmentExpression(segment: string): RegExp {
     } else if (c === '?') out += '.';
     else if (c === '[' && segment.indexOf(']', i + 2) > 0) {
       const end = segment.indexOf(']', i + 2);
-      const set = segment.slice(i + 1, end).replaceAll('\\', '\\\\').replaceAll(']', '\\]').replaceAll('[', '\\[');
+      const set = segment
+        .slice(i + 1, end)
+        .replaceAll('\\', '\\\\')
+        .replaceAll(']', '\\]')
+        .replaceAll('[', '\\[');
       out += `[${set.startsWith('!') || set.startsWith('^') ? `^${set.slice(1)}` : set}]`;
       i = end;
     } else out += c.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
@@ -118,8 +122,18 @@ export async function findFiles(files: HostFiles, patterns: readonly string[], a
     if (some.length === 0) {
       const parent = dirName(normalPath(pattern));
       const near = !stat && !isGlob(pattern) && !isGlob(parent) && (await files.stat(parent))?.isDirectory ? await namesIn(files, parent) : [];
-      const hint = near.length > 0 ? `; ${parent} holds ${near.slice(0, 5).map((e) => e.name).join(', ')}${near.length > 5 ? ` and ${near.length - 5} more` : ''}` : '';
-      const what = stat?.isDirectory ? `the folder ${pattern} holds no file of a kind that is read` : isGlob(pattern) ? `no file matches ${pattern}` : `there is no file ${baseName(pattern)} at ${pattern}${hint}`;
+      const hint =
+        near.length > 0
+          ? `; ${parent} holds ${near
+              .slice(0, 5)
+              .map((e) => e.name)
+              .join(', ')}${near.length > 5 ? ` and ${near.length - 5} more` : ''}`
+          : '';
+      const what = stat?.isDirectory
+        ? `the folder ${pattern} holds no file of a kind that is read`
+        : isGlob(pattern)
+          ? `no file matches ${pattern}`
+          : `there is no file ${baseName(pattern)} at ${pattern}${hint}`;
       throw new ScionError('input', `data: ${what}`, { pattern });
     }
     for (const path of some) found.add(path);

@@ -83,7 +83,8 @@ describe('PackLoader', () => {
     const target = () => new PackLoader(packs, { B: 2, seed: 3 });
     expect(() => new PackLoader(somePacks(20, 2), { B: 2, seed: 3 }).restore(state)).toThrow(/resume: the data loader had (packs|fingerprint)/);
     expect(() => new PackLoader(packs, { B: 2, seed: 4 }).restore(state)).toThrow(/had seed 3, now it has 4/);
-    for (const bad of [{ cursor: packs.length }, { cursor: -1 }, { cursor: 0.5 }, { epoch: -1 }]) expect(() => target().restore({ ...state, ...bad })).toThrow(/impossible/);
+    for (const bad of [{ cursor: packs.length }, { cursor: -1 }, { cursor: 0.5 }, { epoch: -1 }])
+      expect(() => target().restore({ ...state, ...bad })).toThrow(/impossible/);
     expect(() => new PackLoader([], { B: 2 })).toThrow(/0 packs/);
     expect(() => new PackLoader(packs, { B: 0 })).toThrow(/got 0/);
     const other = packDocuments([[5]], { T: 8, bos: 1, eos: 2, pad: 0 }).packs;

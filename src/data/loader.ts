@@ -95,10 +95,12 @@ export class PackLoader {
   constructor(packs: readonly Pack[], options: LoaderOptions) {
     const { B, seed = 0, shuffle = true } = options;
     if (!Number.isInteger(B) || B < 1) throw new ScionError('usage', `loader: B must be an integer from 1, got ${B}`, { B });
-    if (packs.length === 0) throw new ScionError('input', 'loader: there is no data, 0 packs were given: are the files empty or all in the validation split?', { packs: 0 });
+    if (packs.length === 0)
+      throw new ScionError('input', 'loader: there is no data, 0 packs were given: are the files empty or all in the validation split?', { packs: 0 });
     this.T = packs[0].ids.length;
     const odd = packs.findIndex((pack) => pack.ids.length !== this.T);
-    if (odd >= 0) throw new ScionError('input', `loader: pack ${odd} has ${packs[odd].ids.length} tokens, the first has ${this.T}; pack all with one T`, { pack: odd });
+    if (odd >= 0)
+      throw new ScionError('input', `loader: pack ${odd} has ${packs[odd].ids.length} tokens, the first has ${this.T}; pack all with one T`, { pack: odd });
     this.B = B;
     this.seed = seed >>> 0;
     this.packs = packs;
@@ -137,16 +139,24 @@ export class PackLoader {
     const here = this.state();
     for (const key of ['version', 'seed', 'packs', 'T', 'fingerprint'] as const) {
       if (state[key] !== here[key]) {
-        throw new ScionError('input', `resume: the data loader had ${key} ${state[key]}, now it has ${here[key]}: use the same data files, tokenizer, length and seed`, {
-          key,
-          saved: state[key],
-          found: here[key],
-        });
+        throw new ScionError(
+          'input',
+          `resume: the data loader had ${key} ${state[key]}, now it has ${here[key]}: use the same data files, tokenizer, length and seed`,
+          {
+            key,
+            saved: state[key],
+            found: here[key],
+          },
+        );
       }
     }
     const { epoch, cursor } = state;
     if (!Number.isSafeInteger(epoch) || epoch < 0 || !Number.isInteger(cursor) || cursor < 0 || cursor >= this.packs.length) {
-      throw new ScionError('format', `resume: loader position epoch ${epoch}, pack ${cursor} of ${this.packs.length} is impossible; the checkpoint is damaged`, { epoch, cursor });
+      throw new ScionError(
+        'format',
+        `resume: loader position epoch ${epoch}, pack ${cursor} of ${this.packs.length} is impossible; the checkpoint is damaged`,
+        { epoch, cursor },
+      );
     }
     this.epoch = epoch;
     this.cursor = cursor;
@@ -167,7 +177,8 @@ export class PackLoader {
  * different texts both sides get at least one (the ones with the lowest and highest hash).
  */
 export function splitByHash<T>(documents: readonly T[], textOf: (document: T) => string, fraction = 0.05, seed = 0): { train: T[]; validation: T[] } {
-  if (!(fraction >= 0 && fraction < 1)) throw new ScionError('usage', `validation split: the fraction must be from 0 to below 1, got ${fraction}`, { fraction });
+  if (!(fraction >= 0 && fraction < 1))
+    throw new ScionError('usage', `validation split: the fraction must be from 0 to below 1, got ${fraction}`, { fraction });
   const hashes = documents.map((d) => hash32(textOf(d), seed));
   let limit = fraction * 0x100000000;
   if (fraction > 0) {

@@ -11,7 +11,12 @@ const BOS = 1;
 const EOS = 2;
 const PAD = 0;
 const documents = fc.array(fc.array(fc.integer({ min: 3, max: 60 }), { maxLength: 50 }), { maxLength: 60 });
-const shape = fc.record({ T: fc.integer({ min: 2, max: 40 }), window: fc.integer({ min: 0, max: 12 }), lookahead: fc.integer({ min: 1, max: 20 }), openPacks: fc.integer({ min: 1, max: 5 }) });
+const shape = fc.record({
+  T: fc.integer({ min: 2, max: 40 }),
+  window: fc.integer({ min: 0, max: 12 }),
+  lookahead: fc.integer({ min: 1, max: 20 }),
+  openPacks: fc.integer({ min: 1, max: 5 }),
+});
 
 /** Splits a pack back into its pieces by the positions, which restart at 0. */
 function piecesOf(pack: ReturnType<typeof packDocuments>['packs'][number]): { start: number; end: number }[] {
@@ -89,7 +94,7 @@ describe('packDocuments', () => {
         const { T, window } = options;
         for (const pack of packDocuments(docs, { ...options, bos: BOS, eos: EOS, pad: PAD }).packs) {
           const owner = new Array<number>(T).fill(-1);
-          piecesOf(pack).forEach(({ start, end }, i) => owner.fill(i, start, end));
+          for (const [i, { start, end }] of piecesOf(pack).entries()) owner.fill(i, start, end);
           for (let q = 0; q < T; q++) {
             for (let k = 0; k < T; k++) {
               const sees = owner[q] >= 0 && owner[q] === owner[k] && k <= q && (window === 0 || q - k < window);
@@ -146,7 +151,10 @@ describe('batchTables', () => {
         const distinct = [...new Set(sorted.map((x) => x.id))];
         expect(segments).toBe(distinct.length);
         expect([...segmentIds.subarray(0, segments)]).toEqual(distinct);
-        expect([...starts]).toEqual([...distinct.map((id) => sorted.findIndex((x) => x.id === id)), ...new Array<number>(list.length + 1 - segments).fill(list.length)]);
+        expect([...starts]).toEqual([
+          ...distinct.map((id) => sorted.findIndex((x) => x.id === id)),
+          ...new Array<number>(list.length + 1 - segments).fill(list.length),
+        ]);
         expect(segmentIds.subarray(segments).every((x) => x === 0)).toBe(true);
       }),
     );

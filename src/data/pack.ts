@@ -243,7 +243,11 @@ export function batchTables(ids: Uint32Array, V: number): BatchTables {
   const at = new Uint32Array(V + 1);
   for (let i = 0; i < N; i++) {
     if (ids[i] >= V) {
-      throw new ScionError('input', `token id ${ids[i]} at position ${i} is outside the vocabulary of ${V}: was it encoded with another tokenizer?`, { id: ids[i], position: i, V });
+      throw new ScionError('input', `token id ${ids[i]} at position ${i} is outside the vocabulary of ${V}: was it encoded with another tokenizer?`, {
+        id: ids[i],
+        position: i,
+        V,
+      });
     }
     at[ids[i] + 1]++;
   }
