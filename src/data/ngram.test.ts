@@ -100,6 +100,20 @@ describe('ByteNgram', () => {
     );
   });
 
+  it('equals it where all discounts are estimated from counts of counts', () => {
+    const texts = Array.from({ length: 9 }, (_, i) => `the ${'abcde'[i % 5]}at ${'mno'[i % 3]}et the ${'xyz'[(i * 2) % 3]}ot in ${'pqrstuvwx'[i]}arn`);
+    const fast = ByteNgram.train(texts, 3);
+    const slow = new Brute(texts, 3);
+    for (const k of [1, 2, 3]) expect(slow.discounts(k), `order ${k} falls back`).not.toEqual([0, 0.5, 1, 1.5]);
+    for (const context of ['', 'th', 'e ', 'at', 'qa', 'zz']) {
+      for (const symbol of [...Buffer.from('the qz'), 256]) {
+        const a = fast.probability(symbol, Buffer.from(context));
+        // As above: a dozen float64 operations.
+        expect(Math.abs(a - slow.probability(symbol, [257, ...Buffer.from(context)]))).toBeLessThan(1e-12);
+      }
+    }
+  });
+
   it('sums to one over bytes and end for seen and unseen contexts', () => {
     const model = ByteNgram.train(['the cat sat on the mat', 'the dog sat on the log', '猫坐在垫子上', ''], 5);
     for (const context of ['', 't', 'the ', 'the c', 'zzzz', '猫坐', 'sat on the ']) {
