@@ -12,7 +12,7 @@ import { type Decode, readDecoder } from './json-decoders.ts';
 import { type Normalize, readNormalizer } from './json-normalizers.ts';
 import { readPostProcessor, type Template } from './json-post.ts';
 import { type PreTokenize, readPreTokenizer } from './json-pretokenizers.ts';
-import { asObject } from './json-read.ts';
+import { asObject, checkDepth } from './json-read.ts';
 import { SPACE_MARK } from './normalizer.ts';
 import { needMark } from './sentencepiece.ts';
 import type { DecodeOptions, EncodeOptions, MarkSettings, StreamDecoder, Tokenizer, TokenizerSource } from './types.ts';
@@ -48,6 +48,7 @@ export class JsonTokenizer implements Tokenizer {
   constructor(json: unknown, settings: MarkSettings) {
     const root = asObject(json, 'tokenizer.json');
     this.source = settings.source;
+    for (const part of ['normalizer', 'pre_tokenizer', 'decoder', 'post_processor']) checkDepth(root[part], part);
     this.#model = new BpeModel(asObject(root.model, 'model'));
     const normalize: Normalize = readNormalizer(root.normalizer);
     this.#preTokenize = readPreTokenizer(root.pre_tokenizer);

@@ -1,3 +1,7 @@
+/**
+ * Chats as ids: the exact text of LLaMA 2's form, the answers marked, and no way to forge a mark.
+ */
+
 import { describe, expect, it } from 'vitest';
 import { encodeChat } from './chat-template.ts';
 import { learnBpe } from './learn-bpe.ts';

@@ -38,6 +38,17 @@ export function asBoolean(value: unknown, where: string, otherwise?: boolean): b
   return typeof value === 'boolean' ? value : wrong(where, 'true or false', value);
 }
 
+/** Refuses nesting that no real file has, before any reader walks into it. */
+export function checkDepth(value: unknown, where: string, limit = 64): void {
+  const open: [unknown, number][] = [[value, 0]];
+  for (let next = open.pop(); next !== undefined; next = open.pop()) {
+    const [node, depth] = next;
+    if (typeof node !== 'object' || node === null) continue;
+    if (depth >= limit) throw new ScionError('format', `${where}: nested more than ${limit} deep`, { where, limit });
+    for (const child of Object.values(node)) open.push([child, depth + 1]);
+  }
+}
+
 /** A component or setting that this code does not know: named, with what it does know. */
 export function unsupported(where: string, found: unknown, known: readonly string[]): never {
   throw new ScionError('format', `${where}: ${JSON.stringify(found)} is not supported; supported: ${known.join(', ')}`, { where, found });

@@ -1,3 +1,7 @@
+/**
+ * The BPE learner: its size, its rules, the same model each time, and every learnt piece reachable.
+ */
+
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { PIECE, parseSentencePiece, writeSentencePiece } from '../formats/sentencepiece.ts';

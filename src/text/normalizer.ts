@@ -117,7 +117,7 @@ export class Normalizer {
     this.#charsmap = spec.precompiledCharsmap.length > 0 ? new Charsmap(spec.precompiledCharsmap) : null;
     if (userPieces.length > 0) {
       this.#user = new Trie(userPieces.length * 4);
-      for (const piece of userPieces) this.#user.add(String.fromCharCode(...utf8(piece)), 1);
+      for (const piece of userPieces) this.#user.add(Array.from(utf8(piece), (byte) => String.fromCharCode(byte)).join(''), 1);
     }
   }
 

@@ -50,11 +50,14 @@ function escapeChar(char: string): string {
   return /^[\p{L}\p{N} ]$/u.test(char) ? char : `\\u{${(char.codePointAt(0) as number).toString(16)}}`;
 }
 
+const MAX_DEPTH = 50;
+
 class Translator {
   readonly #source: string;
   readonly #chars: string[];
   #at = 0;
   #groups = 0;
+  #depth = 0;
 
   constructor(source: string) {
     this.#source = source;
@@ -81,6 +84,7 @@ class Translator {
   /** Everything up to a closing parenthesis or the end. */
   #alternatives(ignoreCase: boolean): string {
     let out = '';
+    if (++this.#depth > MAX_DEPTH) this.#refuse(`a group within ${MAX_DEPTH} others`);
     while (this.#at < this.#chars.length && this.#chars[this.#at] !== ')') {
       if (this.#chars[this.#at] === '|') {
         out += '|';
@@ -89,6 +93,7 @@ class Translator {
         out += this.#quantified(this.#atom(ignoreCase));
       }
     }
+    this.#depth--;
     return out;
   }
 

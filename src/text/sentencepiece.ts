@@ -14,6 +14,9 @@ import type { DecodeOptions, EncodeOptions, MarkSettings, StreamDecoder, Tokeniz
 import { Unigram } from './unigram.ts';
 import { byteOfPiece, decodeBytes, pieceOfByte, utf8 } from './utf8.ts';
 
+/** Real pieces have at most some dozens; preparing one takes time in its length squared. */
+const MAX_PIECE_UNITS = 512;
+
 /** An entry beside the model's own pieces, from `added_tokens_decoder` or `added_tokens.json`. */
 export interface AddedPiece {
   readonly id: number;
@@ -277,6 +280,9 @@ export class SentencePieceTokenizer implements Tokenizer {
     let unk = -1;
     model.pieces.forEach(({ text, type }, id) => {
       const map = type === PIECE.NORMAL || type === PIECE.USER_DEFINED || type === PIECE.UNUSED ? this.#ordinary : this.#reserved;
+      if (text.length > MAX_PIECE_UNITS) {
+        throw new ScionError('format', `tokenizer.model: piece ${id} has ${text.length} characters; at most ${MAX_PIECE_UNITS} are supported`, { id });
+      }
       const earlier = map.get(text);
       if (text === '' || earlier !== undefined) {
         const what = text === '' ? 'is empty' : `repeats "${text}" of piece ${earlier}`;

@@ -1,3 +1,7 @@
+/**
+ * Tokenizers from and to folders, and the real models of SCION_DATA against their reference encodings.
+ */
+
 import { createHash } from 'node:crypto';
 import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -1,7 +1,8 @@
 /**
  * Encoding with a SentencePiece unigram model: the cut with the greatest sum of log probabilities, by
  * Viterbi's method over all pieces that start at each character. Scores are kept in f32 between positions
- * and compared in f64, as the library does: the choice between near-equal cuts depends on it.
+ * and compared in f64, as SentencePiece 0.1.97 to 0.2.0 does: the choice between equally good cuts depends on it.
+ * (0.2.3 sums in another way and takes the other of two such cuts in a few long texts.)
  */
 
 import { PIECE, type SentencePieceModel } from '../formats/sentencepiece.ts';
