@@ -1,3 +1,7 @@
+/**
+ * Hugging Face folders: the golden models out as they came in, byte for byte; 16-bit exports within half a unit; and
+ * folders whose tensors do not fit their config, each refused by name.
+ */
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';

@@ -1,3 +1,6 @@
+/**
+ * llama2.c files as models: the permutation of rotated rows against scores in float64, and stories260K to a folder and back.
+ */
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -13,7 +13,7 @@ import { typeName } from '../tensor/types.ts';
 import { type CheckpointFolder, listCheckpoints } from './folders.ts';
 import { type HasherMaker, hasherMaker } from './hashing.ts';
 import { type Manifest, SCHEMA_VERSION, TRAINER_NAME, verifyCheckpoint } from './manifest.ts';
-import { derivedWeight, FILE_DTYPE, halfBytes, kindFile, PIECE_BYTES, type StateStore, savedStates } from './store.ts';
+import { derivedWeight, exactBytes, FILE_DTYPE, halfBytes, kindFile, PIECE_BYTES, type StateStore, savedStates } from './store.ts';
 
 /** Bytes written to a device before they are waited for: a queue's staging would otherwise double the model. */
 const FLUSH_BYTES = 64 << 20;
@@ -205,8 +205,9 @@ async function loadState(part: OpenPart, spec: StateSpec, states: States, flushe
   const { offset } = part.header.info(spec.name);
   const half = derivedWeight(states, spec);
   const halfPlace = half && states.place(half.name);
-  for (let at = 0; at < place.bytes; at += PIECE_BYTES) {
-    const piece = await readExactly(part.reader, offset + at, Math.min(PIECE_BYTES, place.bytes - at), part.path);
+  const bytes = exactBytes(spec);
+  for (let at = 0; at < bytes; at += PIECE_BYTES) {
+    const piece = await readExactly(part.reader, offset + at, Math.min(PIECE_BYTES, bytes - at), part.path);
     await flusher.write(place.buffer, place.offset + at, piece);
     if (halfPlace) await flusher.write(halfPlace.buffer, halfPlace.offset + at / 2, halfBytes(piece));
   }

@@ -1,3 +1,6 @@
+/**
+ * The run folder's lock: refusal, takeover from the dead, holders that cannot be asked, and a race for a stale lock.
+ */
 import { spawn } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -75,7 +75,7 @@ function planParts(options: SaveOptions): Part[] {
       name: spec.name,
       dtype: FILE_DTYPE[spec.dtype],
       shape: spec.shape,
-      chunks: () => readPieces(session, states, spec.name),
+      chunks: () => readPieces(session, states, spec),
     }));
     const bytes = entries.reduce((sum, e) => sum + entryBytes(e), encodeSafetensorsHeader(layoutOrder(entries)).length);
     return { name: kindFile(kind), entries, bytes };

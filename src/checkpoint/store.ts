@@ -8,7 +8,7 @@ import { floatToHalf } from '../base/half.ts';
 import type { FileDtype } from '../formats/dtypes.ts';
 import { weightName } from '../nn/parameters.ts';
 import type { StateKind, StateSpec, States } from '../tensor/states.ts';
-import type { DType } from '../tensor/types.ts';
+import { type DType, dtypeBytes, sizeOf } from '../tensor/types.ts';
 
 /** Holder of state buffers; `Session` of src/tensor is one. Offsets and lengths in bytes, multiples of 4 but for the last. */
 export interface StateStore {
@@ -51,9 +51,13 @@ export function savedStates(states: States, gradients: boolean): Map<StateKind, 
   return out;
 }
 
+/** Bytes of a state's numbers; its place may be rounded up to a word. */
+export const exactBytes = (spec: StateSpec): number => sizeOf(spec.shape) * dtypeBytes(spec.dtype);
+
 /** The bytes of a state, in pieces. */
-export async function* readPieces(store: StateStore, states: States, name: string): AsyncGenerator<Uint8Array<ArrayBuffer>> {
-  const { buffer, offset, bytes } = states.place(name);
+export async function* readPieces(store: StateStore, states: States, spec: StateSpec): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+  const { buffer, offset } = states.place(spec.name);
+  const bytes = exactBytes(spec);
   for (let at = 0; at < bytes; at += PIECE_BYTES) yield store.readBytes(buffer, offset + at, Math.min(PIECE_BYTES, bytes - at));
 }
 
