@@ -9,8 +9,8 @@ export const kernelSources: Record<string, string> = {
 #include "lib/tensor.wgsl" NAME=DO BINDING=1 VEC=$(VEC)
 #include "lib/tensor.wgsl" NAME=O BINDING=2 VEC=$(VEC)
 @group(0) @binding(3) var<storage, read_write> D: array<f32>;
-#include "attention/lib.wgsl"
-#include "attention/params.wgsl"
+#include "lib/attention.wgsl"
+#include "lib/attention_params.wgsl"
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) gid: vec3u) {
@@ -25,7 +25,7 @@ fn main(@builtin(global_invocation_id) gid: vec3u) {
 // Formula: dV (+)= sum_i P dO_i; dK (+)= sum_i scale P (dO_i v - D_i) q_i over the group's heads and queries qlo <= i < qhi.
 // Shapes: DO [B,T,HS]; QKV, DQKV [B,T,(H+2K)S]; R [B,T,4]; L, D [B,H,T]. Writes the key and value heads of DQKV.
 // Bindings: DO, QKV, DQKV (f32 or f16 storage), R (u32), L, D (f32).
-// Constants: switches VEC (4 or 1), SIZE (S / VEC); grid x = T/64, y = K, z = B.
+// Constants: switches VEC (2 or 1), SIZE (S / VEC, rounded up); grid x = T/64, y = K, z = B.
 // Numerics: f32 sums, heads of the group in order, queries in order within each.
 #include "lib/tensor.wgsl" NAME=QKV BINDING=1 VEC=$(VEC)
 #include "lib/tensor.wgsl" NAME=DO BINDING=2 VEC=$(VEC)
@@ -33,8 +33,8 @@ fn main(@builtin(global_invocation_id) gid: vec3u) {
 @group(0) @binding(4) var<storage, read_write> R: array<vec4u>;
 @group(0) @binding(5) var<storage, read_write> L: array<f32>;
 @group(0) @binding(6) var<storage, read_write> D: array<f32>;
-#include "attention/lib.wgsl"
-#include "attention/params.wgsl"
+#include "lib/attention.wgsl"
+#include "lib/attention_params.wgsl"
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) gid: vec3u) {
@@ -83,11 +83,11 @@ fn main(@builtin(global_invocation_id) gid: vec3u) {
   }
 }
 `,
-  "attention/attention_grad_kv_rows.wgsl": `// Purpose: v2 of the ladder, for CPU adapters: gradients by keys and values, one key rows a thread against blocks of four queries.
+  "attention/attention_grad_kv_rows.wgsl": `// Purpose: v2 of the ladder, for CPU adapters: gradients by keys and values, four key rows a thread against blocks of four queries.
 // Formula: dV (+)= sum_i P dO_i; dK (+)= sum_i scale P (dO_i v - D_i) q_i over the group's heads and queries qlo <= i < qhi.
 // Shapes: DO [B,T,HS]; QKV, DQKV [B,T,(H+2K)S]; R [B,T,4]; L, D [B,H,T]. Writes the key and value heads of DQKV.
 // Bindings: DO, QKV, DQKV (f32 or f16 storage), R (u32), L, D (f32).
-// Constants: switches VEC (4 or 1), SIZE (S / VEC); grid x = T/8, y = K, z = B.
+// Constants: switches VEC (2 or 1), SIZE (S / VEC, rounded up); grid x = T/32, y = K, z = B.
 // Numerics: f32 sums, heads of the group in order, blocks of four queries in order within each.
 #include "lib/tensor.wgsl" NAME=QKV BINDING=1 VEC=$(VEC)
 #include "lib/tensor.wgsl" NAME=DO BINDING=2 VEC=$(VEC)
@@ -95,18 +95,18 @@ fn main(@builtin(global_invocation_id) gid: vec3u) {
 @group(0) @binding(4) var<storage, read_write> R: array<vec4u>;
 @group(0) @binding(5) var<storage, read_write> L: array<f32>;
 @group(0) @binding(6) var<storage, read_write> D: array<f32>;
-#include "attention/lib.wgsl"
-#include "attention/params.wgsl"
+#include "lib/attention.wgsl"
+#include "lib/attention_params.wgsl"
 
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let base = wg.x * 8u;
+  let base = wg.x * 32u;
   let b = wg.z;
   let last = P.tokens - 1u;
   // The group's queries: bounds equal for all lanes, so that a query is loaded once for all of them.
   var first = P.tokens;
   var end = 0u;
-  for (var t = base; t < min(base + 8u, P.tokens); t++) {
+  for (var t = base; t < min(base + 32u, P.tokens); t++) {
     let range = R[b * P.tokens + t].zw;
     if (range.x < range.y) {
       first = min(first, range.x);
@@ -119,18 +119,48 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   let range0 = R[row0].zw;
   var dk0: array<Vec, $(SIZE)>;
   var dv0: array<Vec, $(SIZE)>;
+  let row1 = b * P.tokens + min(base + 8u + lane, last);
+  let k1 = row1 * P.qkvRow + P.keyAt + wg.y * P.size;
+  let v1 = row1 * P.qkvRow + P.valueAt + wg.y * P.size;
+  let range1 = R[row1].zw;
+  var dk1: array<Vec, $(SIZE)>;
+  var dv1: array<Vec, $(SIZE)>;
+  let row2 = b * P.tokens + min(base + 16u + lane, last);
+  let k2 = row2 * P.qkvRow + P.keyAt + wg.y * P.size;
+  let v2 = row2 * P.qkvRow + P.valueAt + wg.y * P.size;
+  let range2 = R[row2].zw;
+  var dk2: array<Vec, $(SIZE)>;
+  var dv2: array<Vec, $(SIZE)>;
+  let row3 = b * P.tokens + min(base + 24u + lane, last);
+  let k3 = row3 * P.qkvRow + P.keyAt + wg.y * P.size;
+  let v3 = row3 * P.qkvRow + P.valueAt + wg.y * P.size;
+  let range3 = R[row3].zw;
+  var dk3: array<Vec, $(SIZE)>;
+  var dv3: array<Vec, $(SIZE)>;
   for (var c = 0u; c < P.size; c++) {
     dk0[c] = Vec();
     dv0[c] = Vec();
+    dk1[c] = Vec();
+    dv1[c] = Vec();
+    dk2[c] = Vec();
+    dv2[c] = Vec();
+    dk3[c] = Vec();
+    dv3[c] = Vec();
   }
   for (var h = wg.y * P.group; h < (wg.y + 1u) * P.group; h++) {
     let stats = (b * P.heads + h) * P.tokens;
     for (var i = first; i < end; i += 4u) {
-      let queries = min(vec4u(i, i + 1u, i + 2u, i + 3u), vec4u(last));
+      let queries = min(vec4u(i, i + 1u, i + 2u, i + 3u), vec4u(end - 1u));
       let q = (b * P.tokens + queries) * P.qkvRow + h * P.size;
       let o = ((b * P.tokens + queries) * P.heads + h) * P.size;
       var s0 = vec4f();
       var d0 = vec4f();
+      var s1 = vec4f();
+      var d1 = vec4f();
+      var s2 = vec4f();
+      var d2 = vec4f();
+      var s3 = vec4f();
+      var d3 = vec4f();
       for (var c = 0u; c < P.size; c++) {
         let q0 = QKV_load(q.x + c);
         let q1 = QKV_load(q.y + c);
@@ -142,6 +172,12 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
         let o3 = DO_load(o.w + c);
         s0 += vec_dots(QKV_load(k0 + c), q0, q1, q2, q3);
         d0 += vec_dots(QKV_load(v0 + c), o0, o1, o2, o3);
+        s1 += vec_dots(QKV_load(k1 + c), q0, q1, q2, q3);
+        d1 += vec_dots(QKV_load(v1 + c), o0, o1, o2, o3);
+        s2 += vec_dots(QKV_load(k2 + c), q0, q1, q2, q3);
+        d2 += vec_dots(QKV_load(v2 + c), o0, o1, o2, o3);
+        s3 += vec_dots(QKV_load(k3 + c), q0, q1, q2, q3);
+        d3 += vec_dots(QKV_load(v3 + c), o0, o1, o2, o3);
       }
       let at = stats + queries;
       let lse = vec4f(L[at.x], L[at.y], L[at.z], L[at.w]);
@@ -150,6 +186,15 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
       let seen0 = (index >= vec4u(range0.x)) & (index < vec4u(min(range0.y, P.tokens)));
       let p0 = select(vec4f(), soft_exp4(s0 * P.scale - lse), seen0);
       let ds0 = p0 * (d0 - mean) * P.scale;
+      let seen1 = (index >= vec4u(range1.x)) & (index < vec4u(min(range1.y, P.tokens)));
+      let p1 = select(vec4f(), soft_exp4(s1 * P.scale - lse), seen1);
+      let ds1 = p1 * (d1 - mean) * P.scale;
+      let seen2 = (index >= vec4u(range2.x)) & (index < vec4u(min(range2.y, P.tokens)));
+      let p2 = select(vec4f(), soft_exp4(s2 * P.scale - lse), seen2);
+      let ds2 = p2 * (d2 - mean) * P.scale;
+      let seen3 = (index >= vec4u(range3.x)) & (index < vec4u(min(range3.y, P.tokens)));
+      let p3 = select(vec4f(), soft_exp4(s3 * P.scale - lse), seen3);
+      let ds3 = p3 * (d3 - mean) * P.scale;
       for (var c = 0u; c < P.size; c++) {
         let q0 = QKV_load(q.x + c);
         let q1 = QKV_load(q.y + c);
@@ -161,6 +206,12 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
         let o3 = DO_load(o.w + c);
         dk0[c] += vec_mix(ds0, q0, q1, q2, q3);
         dv0[c] += vec_mix(p0, o0, o1, o2, o3);
+        dk1[c] += vec_mix(ds1, q0, q1, q2, q3);
+        dv1[c] += vec_mix(p1, o0, o1, o2, o3);
+        dk2[c] += vec_mix(ds2, q0, q1, q2, q3);
+        dv2[c] += vec_mix(p2, o0, o1, o2, o3);
+        dk3[c] += vec_mix(ds3, q0, q1, q2, q3);
+        dv3[c] += vec_mix(p3, o0, o1, o2, o3);
       }
     }
   }
@@ -176,13 +227,184 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
       DQKV_store(v0 + c, gv);
     }
   }
+  if (base + 8u + lane <= last) {
+    for (var c = 0u; c < P.size; c++) {
+      var gk = dk1[c];
+      var gv = dv1[c];
+      if (P.accumulate != 0u) {
+        gk += DQKV_load(k1 + c);
+        gv += DQKV_load(v1 + c);
+      }
+      DQKV_store(k1 + c, gk);
+      DQKV_store(v1 + c, gv);
+    }
+  }
+  if (base + 16u + lane <= last) {
+    for (var c = 0u; c < P.size; c++) {
+      var gk = dk2[c];
+      var gv = dv2[c];
+      if (P.accumulate != 0u) {
+        gk += DQKV_load(k2 + c);
+        gv += DQKV_load(v2 + c);
+      }
+      DQKV_store(k2 + c, gk);
+      DQKV_store(v2 + c, gv);
+    }
+  }
+  if (base + 24u + lane <= last) {
+    for (var c = 0u; c < P.size; c++) {
+      var gk = dk3[c];
+      var gv = dv3[c];
+      if (P.accumulate != 0u) {
+        gk += DQKV_load(k3 + c);
+        gv += DQKV_load(v3 + c);
+      }
+      DQKV_store(k3 + c, gk);
+      DQKV_store(v3 + c, gv);
+    }
+  }
+}
+`,
+  "attention/attention_grad_kv_tile.wgsl": `// Purpose: v3 of the ladder, for GPUs: gradients by keys and values, 64 key rows a workgroup against tiles of 32 queries.
+// Formula: dV (+)= sum_i P dO_i; dK (+)= sum_i scale P (dO_i v - D_i) q_i over the group's heads and queries qlo <= i < qhi.
+// Shapes: DO [B,T,HS]; QKV, DQKV [B,T,(H+2K)S]; R [B,T,4]; L, D [B,H,T]. Writes the key and value heads of DQKV.
+// Bindings: DO, QKV, DQKV (f32 or f16 storage), R (u32), L, D (f32).
+// Constants: switches VEC (4 or 1), SIZE (S / VEC, rounded up); grid x = T/64, y = K, z = B.
+// Numerics: f32 sums, heads of the group in order, tiles of 32 queries in order within each.
+#include "lib/tensor.wgsl" NAME=QKV BINDING=1 VEC=$(VEC)
+#include "lib/tensor.wgsl" NAME=DO BINDING=2 VEC=$(VEC)
+#include "lib/tensor.wgsl" NAME=DQKV BINDING=3 VEC=$(VEC)
+@group(0) @binding(4) var<storage, read_write> R: array<vec4u>;
+@group(0) @binding(5) var<storage, read_write> L: array<f32>;
+@group(0) @binding(6) var<storage, read_write> D: array<f32>;
+#include "lib/attention_params.wgsl"
+#include "lib/attention.wgsl"
+#include "lib/attention_tile.wgsl"
+#include "lib/attention_four.wgsl" NAME=QKV
+#include "lib/attention_four.wgsl" NAME=DO
+#include "lib/attention_four.wgsl" NAME=DQKV
+const CHUNKS = ($(SIZE)u * $(VEC)u + 31u) / 32u;
+
+fn weights(s: vec4f, lse: vec4f, queries: vec4u, range: vec2u) -> vec4f {
+  return select(vec4f(), soft_exp4(s * P.scale - lse), (queries >= vec4u(range.x)) & (queries < vec4u(range.y)));
+}
+
+@compute @workgroup_size(128)
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let x = lane & 7u;
+  let y = lane >> 3u;
+  let base = wg.x * 64u;
+  let b = wg.z;
+  let last = P.tokens - 1u;
+  var own = vec2u();
+  if (base + lane < P.tokens) { own = R[b * P.tokens + base + lane].zw; }
+  let span = span_of(lane, own);
+  let end = min(span.y, P.tokens);
+  let rows = b * P.tokens + min(vec4u(y, y + 16u, y + 32u, y + 48u) + base, vec4u(last));
+  let range0 = R[rows.x].zw;
+  let range1 = R[rows.y].zw;
+  let range2 = R[rows.z].zw;
+  let range3 = R[rows.w].zw;
+  let k = rows * P.qkvRow + P.keyAt + wg.y * P.size;
+  let v = rows * P.qkvRow + P.valueAt + wg.y * P.size;
+  let width = size4();
+  var dk: array<Scores, CHUNKS>;
+  var dv: array<Scores, CHUNKS>;
+  for (var c = 0u; c < CHUNKS; c++) {
+    dk[c] = Scores();
+    dv[c] = Scores();
+  }
+  for (var h = wg.y * P.group; h < (wg.y + 1u) * P.group; h++) {
+    for (var i = span.x; i < end; i += 32u) {
+      let near = b * P.tokens + min(i + y, end - 1u);
+      let far = b * P.tokens + min(i + y + 16u, end - 1u);
+      let qNear = near * P.qkvRow + h * P.size;
+      let qFar = far * P.qkvRow + h * P.size;
+      let oNear = (near * P.heads + h) * P.size;
+      let oFar = (far * P.heads + h) * P.size;
+      var s = Scores();
+      var dp = Scores();
+      for (var c = 0u; c < width; c += 8u) {
+        workgroupBarrier();
+        LEFT[y * 9u + x] = QKV_four(k.x, c + x);
+        LEFT[y * 9u + 144u + x] = QKV_four(k.y, c + x);
+        LEFT[y * 9u + 288u + x] = QKV_four(k.z, c + x);
+        LEFT[y * 9u + 432u + x] = QKV_four(k.w, c + x);
+        RIGHT[y * 9u + x] = QKV_four(qNear, c + x);
+        RIGHT[y * 9u + 144u + x] = QKV_four(qFar, c + x);
+        workgroupBarrier();
+        s = chunk_dots(s, x, y, min(8u, width - c));
+        workgroupBarrier();
+        LEFT[y * 9u + x] = QKV_four(v.x, c + x);
+        LEFT[y * 9u + 144u + x] = QKV_four(v.y, c + x);
+        LEFT[y * 9u + 288u + x] = QKV_four(v.z, c + x);
+        LEFT[y * 9u + 432u + x] = QKV_four(v.w, c + x);
+        RIGHT[y * 9u + x] = DO_four(oNear, c + x);
+        RIGHT[y * 9u + 144u + x] = DO_four(oFar, c + x);
+        workgroupBarrier();
+        dp = chunk_dots(dp, x, y, min(8u, width - c));
+      }
+      let queries = vec4u(0u, 8u, 16u, 24u) + i + x;
+      let at = (b * P.heads + h) * P.tokens + min(queries, vec4u(end - 1u));
+      let lse = vec4f(L[at.x], L[at.y], L[at.z], L[at.w]);
+      let mean = vec4f(D[at.x], D[at.y], D[at.z], D[at.w]);
+      let inside = queries < vec4u(end);
+      let p = Scores(
+        select(vec4f(), weights(s.s0, lse, queries, range0), inside),
+        select(vec4f(), weights(s.s1, lse, queries, range1), inside),
+        select(vec4f(), weights(s.s2, lse, queries, range2), inside),
+        select(vec4f(), weights(s.s3, lse, queries, range3), inside));
+      workgroupBarrier();
+      put_weights(x, y, p);
+      for (var c = 0u; c < CHUNKS; c++) {
+        workgroupBarrier();
+        RIGHT[y * 9u + x] = DO_four(oNear, c * 8u + x);
+        RIGHT[y * 9u + 144u + x] = DO_four(oFar, c * 8u + x);
+        workgroupBarrier();
+        dv[c] = chunk_mix(dv[c], x, y, min(8u, end - i));
+      }
+      workgroupBarrier();
+      put_weights(x, y, Scores(
+        p.s0 * (dp.s0 - mean) * P.scale, p.s1 * (dp.s1 - mean) * P.scale, p.s2 * (dp.s2 - mean) * P.scale, p.s3 * (dp.s3 - mean) * P.scale));
+      for (var c = 0u; c < CHUNKS; c++) {
+        workgroupBarrier();
+        RIGHT[y * 9u + x] = QKV_four(qNear, c * 8u + x);
+        RIGHT[y * 9u + 144u + x] = QKV_four(qFar, c * 8u + x);
+        workgroupBarrier();
+        dk[c] = chunk_mix(dk[c], x, y, min(8u, end - i));
+      }
+    }
+  }
+  for (var r = 0u; r < 4u; r++) {
+    if (base + y + 16u * r > last) { break; }
+    for (var c = 0u; c < CHUNKS; c++) {
+      let a = dk[c];
+      let e = dv[c];
+      var gk = a.s0;
+      var gv = e.s0;
+      if (r == 1u) {
+        gk = a.s1;
+        gv = e.s1;
+      }
+      if (r == 2u) {
+        gk = a.s2;
+        gv = e.s2;
+      }
+      if (r == 3u) {
+        gk = a.s3;
+        gv = e.s3;
+      }
+      DQKV_put(k[r], c * 8u + x, gk, P.accumulate != 0u);
+      DQKV_put(v[r], c * 8u + x, gv, P.accumulate != 0u);
+    }
+  }
 }
 `,
   "attention/attention_grad_q_naive.wgsl": `// Purpose: v1 of the ladder: gradient by the queries, one thread a query row and head, one key at a time.
 // Formula: P = exp(scale q k - L); dQ (+)= sum_j scale P (dO v_j - D) k_j over keys lo <= j < hi.
 // Shapes: DO [B,T,HS]; QKV, DQKV [B,T,(H+2K)S]; R [B,T,4]; L, D [B,H,T]. Writes only the query heads of DQKV.
 // Bindings: DO, QKV, DQKV (f32 or f16 storage), R (u32), L, D (f32).
-// Constants: switches VEC (4 or 1), SIZE (S / VEC); grid x = T/64, y = H, z = B.
+// Constants: switches VEC (2 or 1), SIZE (S / VEC, rounded up); grid x = T/64, y = H, z = B.
 // Numerics: f32 sums over keys in order; probabilities from the stored log-sum-exp, at most 1.
 #include "lib/tensor.wgsl" NAME=QKV BINDING=1 VEC=$(VEC)
 #include "lib/tensor.wgsl" NAME=DO BINDING=2 VEC=$(VEC)
@@ -190,8 +412,8 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
 @group(0) @binding(4) var<storage, read_write> R: array<vec4u>;
 @group(0) @binding(5) var<storage, read_write> L: array<f32>;
 @group(0) @binding(6) var<storage, read_write> D: array<f32>;
-#include "attention/lib.wgsl"
-#include "attention/params.wgsl"
+#include "lib/attention.wgsl"
+#include "lib/attention_params.wgsl"
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) gid: vec3u) {
@@ -227,11 +449,11 @@ fn main(@builtin(global_invocation_id) gid: vec3u) {
   }
 }
 `,
-  "attention/attention_grad_q_rows.wgsl": `// Purpose: v2 of the ladder, for CPU adapters: gradient by the queries, two query rows a thread against blocks of four keys.
+  "attention/attention_grad_q_rows.wgsl": `// Purpose: v2 of the ladder, for CPU adapters: gradient by the queries, four query rows a thread against blocks of four keys.
 // Formula: P = exp(scale q k - L); dQ (+)= sum_j scale P (dO v_j - D) k_j over keys lo <= j < hi.
 // Shapes: DO [B,T,HS]; QKV, DQKV [B,T,(H+2K)S]; R [B,T,4]; L, D [B,H,T]. Writes only the query heads of DQKV.
 // Bindings: DO, QKV, DQKV (f32 or f16 storage), R (u32), L, D (f32).
-// Constants: switches VEC (4 or 1), SIZE (S / VEC); grid x = T/16, y = H, z = B.
+// Constants: switches VEC (2 or 1), SIZE (S / VEC, rounded up); grid x = T/32, y = H, z = B.
 // Numerics: f32 sums over blocks of four keys in order; probabilities from the stored log-sum-exp, at most 1.
 #include "lib/tensor.wgsl" NAME=QKV BINDING=1 VEC=$(VEC)
 #include "lib/tensor.wgsl" NAME=DO BINDING=2 VEC=$(VEC)
@@ -239,12 +461,12 @@ fn main(@builtin(global_invocation_id) gid: vec3u) {
 @group(0) @binding(4) var<storage, read_write> R: array<vec4u>;
 @group(0) @binding(5) var<storage, read_write> L: array<f32>;
 @group(0) @binding(6) var<storage, read_write> D: array<f32>;
-#include "attention/lib.wgsl"
-#include "attention/params.wgsl"
+#include "lib/attention.wgsl"
+#include "lib/attention_params.wgsl"
 
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let base = wg.x * 16u;
+  let base = wg.x * 32u;
   let h = wg.y;
   let b = wg.z;
   let last = P.tokens - 1u;
@@ -254,7 +476,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   // The group's keys: bounds equal for all lanes, so that a key is loaded once for all of them.
   var first = P.keys;
   var end = 0u;
-  for (var t = base; t < min(base + 16u, P.tokens); t++) {
+  for (var t = base; t < min(base + 32u, P.tokens); t++) {
     let range = R[b * P.tokens + t].xy;
     if (range.x < range.y) {
       first = min(first, range.x);
@@ -277,19 +499,41 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   let lse1 = L[stats + t1];
   let mean1 = D[stats + t1];
   var acc1: array<Vec, $(SIZE)>;
+  let t2 = min(base + 16u + lane, last);
+  let row2 = b * P.tokens + t2;
+  let q2 = row2 * P.qkvRow + h * P.size;
+  let o2 = (row2 * P.heads + h) * P.size;
+  let range2 = R[row2].xy;
+  let lse2 = L[stats + t2];
+  let mean2 = D[stats + t2];
+  var acc2: array<Vec, $(SIZE)>;
+  let t3 = min(base + 24u + lane, last);
+  let row3 = b * P.tokens + t3;
+  let q3 = row3 * P.qkvRow + h * P.size;
+  let o3 = (row3 * P.heads + h) * P.size;
+  let range3 = R[row3].xy;
+  let lse3 = L[stats + t3];
+  let mean3 = D[stats + t3];
+  var acc3: array<Vec, $(SIZE)>;
   for (var c = 0u; c < P.size; c++) {
     acc0[c] = Vec();
     acc1[c] = Vec();
+    acc2[c] = Vec();
+    acc3[c] = Vec();
   }
   for (var j = first; j < end; j += 4u) {
     let j0 = j * P.kvRow;
-    let j1 = min(j + 1u, P.keys - 1u) * P.kvRow;
-    let j2 = min(j + 2u, P.keys - 1u) * P.kvRow;
-    let j3 = min(j + 3u, P.keys - 1u) * P.kvRow;
+    let j1 = min(j + 1u, end - 1u) * P.kvRow;
+    let j2 = min(j + 2u, end - 1u) * P.kvRow;
+    let j3 = min(j + 3u, end - 1u) * P.kvRow;
     var s0 = vec4f();
     var d0 = vec4f();
     var s1 = vec4f();
     var d1 = vec4f();
+    var s2 = vec4f();
+    var d2 = vec4f();
+    var s3 = vec4f();
+    var d3 = vec4f();
     for (var c = 0u; c < P.size; c++) {
       let k0 = QKV_load(k + j0 + c);
       let k1 = QKV_load(k + j1 + c);
@@ -303,12 +547,20 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
       d0 += vec_dots(DO_load(o0 + c), v0, v1, v2, v3);
       s1 += vec_dots(QKV_load(q1 + c), k0, k1, k2, k3);
       d1 += vec_dots(DO_load(o1 + c), v0, v1, v2, v3);
+      s2 += vec_dots(QKV_load(q2 + c), k0, k1, k2, k3);
+      d2 += vec_dots(DO_load(o2 + c), v0, v1, v2, v3);
+      s3 += vec_dots(QKV_load(q3 + c), k0, k1, k2, k3);
+      d3 += vec_dots(DO_load(o3 + c), v0, v1, v2, v3);
     }
     let keys = vec4u(j, j + 1u, j + 2u, j + 3u);
     let seen0 = (keys >= vec4u(range0.x)) & (keys < vec4u(range0.y));
     let ds0 = select(vec4f(), soft_exp4(s0 * P.scale - lse0) * (d0 - mean0) * P.scale, seen0);
     let seen1 = (keys >= vec4u(range1.x)) & (keys < vec4u(range1.y));
     let ds1 = select(vec4f(), soft_exp4(s1 * P.scale - lse1) * (d1 - mean1) * P.scale, seen1);
+    let seen2 = (keys >= vec4u(range2.x)) & (keys < vec4u(range2.y));
+    let ds2 = select(vec4f(), soft_exp4(s2 * P.scale - lse2) * (d2 - mean2) * P.scale, seen2);
+    let seen3 = (keys >= vec4u(range3.x)) & (keys < vec4u(range3.y));
+    let ds3 = select(vec4f(), soft_exp4(s3 * P.scale - lse3) * (d3 - mean3) * P.scale, seen3);
     for (var c = 0u; c < P.size; c++) {
       let k0 = QKV_load(k + j0 + c);
       let k1 = QKV_load(k + j1 + c);
@@ -316,6 +568,8 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
       let k3 = QKV_load(k + j3 + c);
       acc0[c] += vec_mix(ds0, k0, k1, k2, k3);
       acc1[c] += vec_mix(ds1, k0, k1, k2, k3);
+      acc2[c] += vec_mix(ds2, k0, k1, k2, k3);
+      acc3[c] += vec_mix(ds3, k0, k1, k2, k3);
     }
   }
   if (base + 0u + lane <= last) {
@@ -332,13 +586,133 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
       DQKV_store(q1 + c, g);
     }
   }
+  if (base + 16u + lane <= last) {
+    for (var c = 0u; c < P.size; c++) {
+      var g = acc2[c];
+      if (P.accumulate != 0u) { g += DQKV_load(q2 + c); }
+      DQKV_store(q2 + c, g);
+    }
+  }
+  if (base + 24u + lane <= last) {
+    for (var c = 0u; c < P.size; c++) {
+      var g = acc3[c];
+      if (P.accumulate != 0u) { g += DQKV_load(q3 + c); }
+      DQKV_store(q3 + c, g);
+    }
+  }
+}
+`,
+  "attention/attention_grad_q_tile.wgsl": `// Purpose: v3 of the ladder, for GPUs: gradient by the queries, 64 query rows a workgroup against tiles of 32 keys.
+// Formula: P = exp(scale q k - L); dQ (+)= sum_j scale P (dO v_j - D) k_j over keys lo <= j < hi.
+// Shapes: DO [B,T,HS]; QKV, DQKV [B,T,(H+2K)S]; R [B,T,4]; L, D [B,H,T]. Writes only the query heads of DQKV.
+// Bindings: DO, QKV, DQKV (f32 or f16 storage), R (u32), L, D (f32).
+// Constants: switches VEC (4 or 1), SIZE (S / VEC, rounded up); grid x = T/64, y = H, z = B.
+// Numerics: f32 sums over tiles of 32 keys in order; probabilities from the stored log-sum-exp, at most 1.
+#include "lib/tensor.wgsl" NAME=QKV BINDING=1 VEC=$(VEC)
+#include "lib/tensor.wgsl" NAME=DO BINDING=2 VEC=$(VEC)
+#include "lib/tensor.wgsl" NAME=DQKV BINDING=3 VEC=$(VEC)
+@group(0) @binding(4) var<storage, read_write> R: array<vec4u>;
+@group(0) @binding(5) var<storage, read_write> L: array<f32>;
+@group(0) @binding(6) var<storage, read_write> D: array<f32>;
+#include "lib/attention_params.wgsl"
+#include "lib/attention.wgsl"
+#include "lib/attention_tile.wgsl"
+#include "lib/attention_four.wgsl" NAME=QKV
+#include "lib/attention_four.wgsl" NAME=DO
+#include "lib/attention_four.wgsl" NAME=DQKV
+const CHUNKS = ($(SIZE)u * $(VEC)u + 31u) / 32u;
+
+fn slopes(s: vec4f, dp: vec4f, lse: f32, mean: f32, keys: vec4u, range: vec2u) -> vec4f {
+  let ds = soft_exp4(s * P.scale - lse) * (dp - mean) * P.scale;
+  return select(vec4f(), ds, (keys >= vec4u(range.x)) & (keys < vec4u(range.y)));
+}
+
+@compute @workgroup_size(128)
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let x = lane & 7u;
+  let y = lane >> 3u;
+  let base = wg.x * 64u;
+  let h = wg.y;
+  let b = wg.z;
+  let last = P.tokens - 1u;
+  let k = b * P.keys * P.kvRow + P.keyAt + (h / P.group) * P.size;
+  let v = b * P.keys * P.kvRow + P.valueAt + (h / P.group) * P.size;
+  var own = vec2u();
+  if (base + lane < P.tokens) { own = R[b * P.tokens + base + lane].xy; }
+  let span = span_of(lane, own);
+  let end = min(span.y, P.keys);
+  let tokens = min(vec4u(y, y + 16u, y + 32u, y + 48u) + base, vec4u(last));
+  let rows = b * P.tokens + tokens;
+  let range0 = R[rows.x].xy;
+  let range1 = R[rows.y].xy;
+  let range2 = R[rows.z].xy;
+  let range3 = R[rows.w].xy;
+  let q = rows * P.qkvRow + h * P.size;
+  let o = (rows * P.heads + h) * P.size;
+  let at = (b * P.heads + h) * P.tokens + tokens;
+  let lse = vec4f(L[at.x], L[at.y], L[at.z], L[at.w]);
+  let mean = vec4f(D[at.x], D[at.y], D[at.z], D[at.w]);
+  let width = size4();
+  var acc: array<Scores, CHUNKS>;
+  for (var c = 0u; c < CHUNKS; c++) { acc[c] = Scores(); }
+  for (var j = span.x; j < end; j += 32u) {
+    let near = min(j + y, end - 1u) * P.kvRow;
+    let far = min(j + y + 16u, end - 1u) * P.kvRow;
+    var s = Scores();
+    var dp = Scores();
+    for (var c = 0u; c < width; c += 8u) {
+      workgroupBarrier();
+      LEFT[y * 9u + x] = QKV_four(q.x, c + x);
+      LEFT[y * 9u + 144u + x] = QKV_four(q.y, c + x);
+      LEFT[y * 9u + 288u + x] = QKV_four(q.z, c + x);
+      LEFT[y * 9u + 432u + x] = QKV_four(q.w, c + x);
+      RIGHT[y * 9u + x] = QKV_four(k + near, c + x);
+      RIGHT[y * 9u + 144u + x] = QKV_four(k + far, c + x);
+      workgroupBarrier();
+      s = chunk_dots(s, x, y, min(8u, width - c));
+      workgroupBarrier();
+      LEFT[y * 9u + x] = DO_four(o.x, c + x);
+      LEFT[y * 9u + 144u + x] = DO_four(o.y, c + x);
+      LEFT[y * 9u + 288u + x] = DO_four(o.z, c + x);
+      LEFT[y * 9u + 432u + x] = DO_four(o.w, c + x);
+      RIGHT[y * 9u + x] = QKV_four(v + near, c + x);
+      RIGHT[y * 9u + 144u + x] = QKV_four(v + far, c + x);
+      workgroupBarrier();
+      dp = chunk_dots(dp, x, y, min(8u, width - c));
+    }
+    let keys = vec4u(0u, 8u, 16u, 24u) + j + x;
+    workgroupBarrier();
+    put_weights(x, y, Scores(
+      slopes(s.s0, dp.s0, lse.x, mean.x, keys, range0),
+      slopes(s.s1, dp.s1, lse.y, mean.y, keys, range1),
+      slopes(s.s2, dp.s2, lse.z, mean.z, keys, range2),
+      slopes(s.s3, dp.s3, lse.w, mean.w, keys, range3)));
+    for (var c = 0u; c < CHUNKS; c++) {
+      workgroupBarrier();
+      RIGHT[y * 9u + x] = QKV_four(k + near, c * 8u + x);
+      RIGHT[y * 9u + 144u + x] = QKV_four(k + far, c * 8u + x);
+      workgroupBarrier();
+      acc[c] = chunk_mix(acc[c], x, y, min(8u, end - j));
+    }
+  }
+  for (var r = 0u; r < 4u; r++) {
+    if (base + y + 16u * r > last) { break; }
+    for (var c = 0u; c < CHUNKS; c++) {
+      let a = acc[c];
+      var one = a.s0;
+      if (r == 1u) { one = a.s1; }
+      if (r == 2u) { one = a.s2; }
+      if (r == 3u) { one = a.s3; }
+      DQKV_put(q[r], c * 8u + x, one, P.accumulate != 0u);
+    }
+  }
 }
 `,
   "attention/attention_naive.wgsl": `// Purpose: v1 of the ladder: attention forward, one thread a query row and head, one key at a time.
 // Formula: O = softmax(scale Q K^T over keys lo <= j < hi) V; L = max + log(sum exp(score - max)).
 // Shapes: QKV [B,T,(H+2K)S]; R [B,T,4] u32 (lo, hi, qlo, qhi); O [B,T,HS]; L [B,H,T]; with CACHED also KV [B,C,2KS].
 // Bindings: QKV, R, O, L, and KV if CACHED (f32 or f16 storage; L f32, R u32).
-// Constants: switches VEC (4 or 1), SIZE (S / VEC), CACHED, SOURCE (QKV, or KV if CACHED); grid x = T/64, y = H, z = B.
+// Constants: switches VEC (2 or 1), SIZE (S / VEC, rounded up), CACHED, SOURCE (QKV, or KV if CACHED); grid x = T/64, y = H, z = B.
 // Numerics: f32; running maximum and sum over keys in order; a row without keys gives 0 and L = 0.
 #include "lib/tensor.wgsl" NAME=QKV BINDING=1 VEC=$(VEC)
 #include "lib/tensor.wgsl" NAME=O BINDING=2 VEC=$(VEC)
@@ -347,8 +721,8 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
 #if CACHED
 #include "lib/tensor.wgsl" NAME=KV BINDING=5 VEC=$(VEC)
 #endif
-#include "attention/lib.wgsl"
-#include "attention/params.wgsl"
+#include "lib/attention.wgsl"
+#include "lib/attention_params.wgsl"
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) gid: vec3u) {
@@ -387,7 +761,7 @@ fn main(@builtin(global_invocation_id) gid: vec3u) {
 // Formula: O = softmax(scale Q K^T over keys lo <= j < hi) V; L = max + log(sum exp(score - max)).
 // Shapes: QKV [B,T,(H+2K)S]; R [B,T,4] u32 (lo, hi, qlo, qhi); O [B,T,HS]; L [B,H,T]; with CACHED also KV [B,C,2KS].
 // Bindings: QKV, R, O, L, and KV if CACHED (f32 or f16 storage; L f32, R u32).
-// Constants: switches VEC (4 or 1), SIZE (S / VEC), CACHED, SOURCE (QKV, or KV if CACHED); grid x = T/32, y = H, z = B.
+// Constants: switches VEC (2 or 1), SIZE (S / VEC, rounded up), CACHED, SOURCE (QKV, or KV if CACHED); grid x = T/32, y = H, z = B.
 // Numerics: f32; running maximum and sum over blocks of four keys in order; a row without keys gives 0 and L = 0.
 #include "lib/tensor.wgsl" NAME=QKV BINDING=1 VEC=$(VEC)
 #include "lib/tensor.wgsl" NAME=O BINDING=2 VEC=$(VEC)
@@ -396,8 +770,8 @@ fn main(@builtin(global_invocation_id) gid: vec3u) {
 #if CACHED
 #include "lib/tensor.wgsl" NAME=KV BINDING=5 VEC=$(VEC)
 #endif
-#include "attention/lib.wgsl"
-#include "attention/params.wgsl"
+#include "lib/attention.wgsl"
+#include "lib/attention_params.wgsl"
 
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -449,9 +823,9 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   }
   for (var j = first; j < end; j += 4u) {
     let j0 = j * P.kvRow;
-    let j1 = min(j + 1u, P.keys - 1u) * P.kvRow;
-    let j2 = min(j + 2u, P.keys - 1u) * P.kvRow;
-    let j3 = min(j + 3u, P.keys - 1u) * P.kvRow;
+    let j1 = min(j + 1u, end - 1u) * P.kvRow;
+    let j2 = min(j + 2u, end - 1u) * P.kvRow;
+    let j3 = min(j + 3u, end - 1u) * P.kvRow;
     var s0 = vec4f();
     var s1 = vec4f();
     var s2 = vec4f();
@@ -532,6 +906,136 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   }
 }
 `,
+  "attention/attention_tile.wgsl": `// Purpose: v3 of the ladder, for GPUs: 64 query rows a workgroup against tiles of 32 keys in workgroup memory, 4 x 4 scores a thread.
+// Formula: O = softmax(scale Q K^T over keys lo <= j < hi) V; L = max + log(sum exp(score - max)).
+// Shapes: QKV [B,T,(H+2K)S]; R [B,T,4] u32 (lo, hi, qlo, qhi); O [B,T,HS]; L [B,H,T]; with CACHED also KV [B,C,2KS].
+// Bindings: QKV, R, O, L, and KV if CACHED (f32 or f16 storage; L f32, R u32).
+// Constants: switches VEC (4 or 1), SIZE (S / VEC, rounded up), CACHED, SOURCE (QKV, or KV if CACHED); grid x = T/64, y = H, z = B.
+// Numerics: f32; true maximum of each row and tile; sums over keys in eight strands of a row, joined at the end.
+#include "lib/tensor.wgsl" NAME=QKV BINDING=1 VEC=$(VEC)
+#include "lib/tensor.wgsl" NAME=O BINDING=2 VEC=$(VEC)
+@group(0) @binding(3) var<storage, read_write> R: array<vec4u>;
+@group(0) @binding(4) var<storage, read_write> L: array<f32>;
+#if CACHED
+#include "lib/tensor.wgsl" NAME=KV BINDING=5 VEC=$(VEC)
+#endif
+#include "lib/attention_params.wgsl"
+#include "lib/attention.wgsl"
+#include "lib/attention_tile.wgsl"
+#include "lib/attention_four.wgsl" NAME=QKV
+#include "lib/attention_four.wgsl" NAME=O
+#if CACHED
+#include "lib/attention_four.wgsl" NAME=KV
+#endif
+const CHUNKS = ($(SIZE)u * $(VEC)u + 31u) / 32u;
+var<workgroup> STRANDS: array<f32, 512>;
+
+// Largest (or sum) of a row's eight strands.
+fn strand_max(row: u32) -> f32 {
+  var m = STRANDS[row * 8u];
+  for (var i = 1u; i < 8u; i++) { m = max(m, STRANDS[row * 8u + i]); }
+  return m;
+}
+fn strand_sum(row: u32) -> f32 {
+  var m = STRANDS[row * 8u];
+  for (var i = 1u; i < 8u; i++) { m += STRANDS[row * 8u + i]; }
+  return m;
+}
+fn mask(s: vec4f, keys: vec4u, range: vec2u) -> vec4f {
+  return select(vec4f(MASKED), s * P.scale, (keys >= vec4u(range.x)) & (keys < vec4u(range.y)));
+}
+// A masked score is far below any true one, unless the row has seen none yet: then its weight is set to 0 here.
+fn weights(s: vec4f, high: f32) -> vec4f {
+  return select(vec4f(), soft_exp4(s - high), s > vec4f(0.5 * MASKED));
+}
+
+@compute @workgroup_size(128)
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let x = lane & 7u;
+  let y = lane >> 3u;
+  let base = wg.x * 64u;
+  let h = wg.y;
+  let b = wg.z;
+  let last = P.tokens - 1u;
+  let k = b * P.keys * P.kvRow + P.keyAt + (h / P.group) * P.size;
+  let v = b * P.keys * P.kvRow + P.valueAt + (h / P.group) * P.size;
+  var own = vec2u();
+  if (base + lane < P.tokens) { own = R[b * P.tokens + base + lane].xy; }
+  let span = span_of(lane, own);
+  let end = min(span.y, P.keys);
+  let rows = b * P.tokens + min(vec4u(y, y + 16u, y + 32u, y + 48u) + base, vec4u(last));
+  let range0 = R[rows.x].xy;
+  let range1 = R[rows.y].xy;
+  let range2 = R[rows.z].xy;
+  let range3 = R[rows.w].xy;
+  let q = rows * P.qkvRow + h * P.size;
+  let width = size4();
+  var acc: array<Scores, CHUNKS>;
+  for (var c = 0u; c < CHUNKS; c++) { acc[c] = Scores(); }
+  var high = vec4f(MASKED);
+  var total = vec4f();
+  for (var j = span.x; j < end; j += 32u) {
+    let near = min(j + y, end - 1u) * P.kvRow;
+    let far = min(j + y + 16u, end - 1u) * P.kvRow;
+    var s = Scores();
+    for (var c = 0u; c < width; c += 8u) {
+      workgroupBarrier();
+      LEFT[y * 9u + x] = QKV_four(q.x, c + x);
+      LEFT[y * 9u + 144u + x] = QKV_four(q.y, c + x);
+      LEFT[y * 9u + 288u + x] = QKV_four(q.z, c + x);
+      LEFT[y * 9u + 432u + x] = QKV_four(q.w, c + x);
+      RIGHT[y * 9u + x] = $(SOURCE)_four(k + near, c + x);
+      RIGHT[y * 9u + 144u + x] = $(SOURCE)_four(k + far, c + x);
+      workgroupBarrier();
+      s = chunk_dots(s, x, y, min(8u, width - c));
+    }
+    let keys = vec4u(0u, 8u, 16u, 24u) + j + x;
+    s = Scores(mask(s.s0, keys, range0), mask(s.s1, keys, range1), mask(s.s2, keys, range2), mask(s.s3, keys, range3));
+    STRANDS[y * 8u + x] = vec_max(s.s0);
+    STRANDS[(y + 16u) * 8u + x] = vec_max(s.s1);
+    STRANDS[(y + 32u) * 8u + x] = vec_max(s.s2);
+    STRANDS[(y + 48u) * 8u + x] = vec_max(s.s3);
+    workgroupBarrier();
+    let next = max(high, vec4f(strand_max(y), strand_max(y + 16u), strand_max(y + 32u), strand_max(y + 48u)));
+    let keep = soft_exp4(high - next);
+    high = next;
+    let p = Scores(weights(s.s0, next.x), weights(s.s1, next.y), weights(s.s2, next.z), weights(s.s3, next.w));
+    total = total * keep + vec4f(vec_sum(p.s0), vec_sum(p.s1), vec_sum(p.s2), vec_sum(p.s3));
+    put_weights(x, y, p);
+    for (var c = 0u; c < CHUNKS; c++) {
+      workgroupBarrier();
+      RIGHT[y * 9u + x] = $(SOURCE)_four(v + near, c * 8u + x);
+      RIGHT[y * 9u + 144u + x] = $(SOURCE)_four(v + far, c * 8u + x);
+      workgroupBarrier();
+      let a = acc[c];
+      acc[c] = chunk_mix(Scores(a.s0 * keep.x, a.s1 * keep.y, a.s2 * keep.z, a.s3 * keep.w), x, y, min(8u, end - j));
+    }
+  }
+  workgroupBarrier();
+  STRANDS[y * 8u + x] = total.x;
+  STRANDS[(y + 16u) * 8u + x] = total.y;
+  STRANDS[(y + 32u) * 8u + x] = total.z;
+  STRANDS[(y + 48u) * 8u + x] = total.w;
+  workgroupBarrier();
+  for (var r = 0u; r < 4u; r++) {
+    let t = base + y + 16u * r;
+    if (t > last) { break; }
+    let sum = strand_sum(y + 16u * r);
+    let any = sum > 0.0;
+    let inverse = select(0.0, 1.0 / max(sum, 1e-30), any);
+    let o = ((b * P.tokens + t) * P.heads + h) * P.size;
+    for (var c = 0u; c < CHUNKS; c++) {
+      let a = acc[c];
+      var one = a.s0;
+      if (r == 1u) { one = a.s1; }
+      if (r == 2u) { one = a.s2; }
+      if (r == 3u) { one = a.s3; }
+      O_put(o, c * 8u + x, one * inverse, false);
+    }
+    if (x == 0u) { L[(b * P.heads + h) * P.tokens + t] = select(0.0, high[r] + log(max(sum, 1e-30)), any); }
+  }
+}
+`,
   "attention/kv.wgsl": `// Purpose: writes the keys and values of new tokens into a KV cache, in place.
 // Formula: KV[b, SLOTS[b,t]] = keys and values of QKV[b,t]; a slot of C or more is skipped.
 // Shapes: QKV [B,T,(H+2K)S]; SLOTS [B,T] u32; KV [B,C,2KS].
@@ -562,42 +1066,6 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @
   if (slot >= P.capacity) { return; }
   KV_store(((token / P.tokens) * P.capacity + slot) * P.width + c, QKV_load(token * P.row + P.keyAt + c));
 }
-`,
-  "attention/lib.wgsl": `// Shared by the attention kernels: the element type of the switch VEC and its products, and safe exponentials.
-// Masks are finite: infinities fold to NaN on some drivers. Arguments of exp are at most 0 in exact arithmetic;
-// below -87 the result would be subnormal.
-#if VEC == 4
-alias Vec = vec4f;
-fn vec_dot(a: Vec, b: Vec) -> f32 { return dot(a, b); }
-#else
-alias Vec = f32;
-fn vec_dot(a: Vec, b: Vec) -> f32 { return a * b; }
-#endif
-const MASKED = -1e30;
-fn soft_exp(x: f32) -> f32 { return exp(clamp(x, -87.0, 0.0)); }
-fn soft_exp4(x: vec4f) -> vec4f { return exp(clamp(x, vec4f(-87.0), vec4f(0.0))); }
-fn vec_dots(a: Vec, b0: Vec, b1: Vec, b2: Vec, b3: Vec) -> vec4f {
-  return vec4f(vec_dot(a, b0), vec_dot(a, b1), vec_dot(a, b2), vec_dot(a, b3));
-}
-fn vec_mix(p: vec4f, v0: Vec, v1: Vec, v2: Vec, v3: Vec) -> Vec { return p.x * v0 + p.y * v1 + p.z * v2 + p.w * v3; }
-fn vec_max(s: vec4f) -> f32 { return max(max(s.x, s.y), max(s.z, s.w)); }
-fn vec_sum(s: vec4f) -> f32 { return (s.x + s.y) + (s.z + s.w); }
-`,
-  "attention/params.wgsl": `// What every attention kernel is told; strides and offsets count units of VEC elements.
-struct Params {
-  tokens: u32,      // T: queries a sequence
-  keys: u32,        // rows of keys a sequence: T, or the capacity C of a cache
-  heads: u32,       // H
-  group: u32,       // H / K
-  size: u32,        // S / VEC
-  qkvRow: u32,      // (H + 2K) S / VEC
-  kvRow: u32,       // the row that holds keys and values: qkvRow, or 2 K S / VEC of a cache
-  keyAt: u32,       // first key head in that row
-  valueAt: u32,     // first value head in that row
-  scale: f32,
-  accumulate: u32,
-}
-@group(0) @binding(0) var<uniform> P: Params;
 `,
   "elementwise/bias.wgsl": `// Purpose: adds a row vector to every row, in place (Y holds X already).
 // Formula: Y[n] += B.
@@ -883,6 +1351,138 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) nwg:
   DTABLE_store(i, DTABLE_load(i) + total);
 }
 `,
+  "lib/attention.wgsl": `// Shared by the attention kernels: the element type of the switch VEC and its products, and safe exponentials.
+// Masks are finite: infinities fold to NaN on some drivers. Arguments of exp are at most 0 in exact arithmetic;
+// below -87 the result would be subnormal.
+#if VEC == 4
+alias Vec = vec4f;
+fn vec_dot(a: Vec, b: Vec) -> f32 { return dot(a, b); }
+#elif VEC == 2
+alias Vec = vec2f;
+fn vec_dot(a: Vec, b: Vec) -> f32 { return dot(a, b); }
+#else
+alias Vec = f32;
+fn vec_dot(a: Vec, b: Vec) -> f32 { return a * b; }
+#endif
+const MASKED = -1e30;
+fn soft_exp(x: f32) -> f32 { return exp(clamp(x, -87.0, 0.0)); }
+fn soft_exp4(x: vec4f) -> vec4f { return exp(clamp(x, vec4f(-87.0), vec4f(0.0))); }
+fn vec_dots(a: Vec, b0: Vec, b1: Vec, b2: Vec, b3: Vec) -> vec4f {
+  return vec4f(vec_dot(a, b0), vec_dot(a, b1), vec_dot(a, b2), vec_dot(a, b3));
+}
+fn vec_mix(p: vec4f, v0: Vec, v1: Vec, v2: Vec, v3: Vec) -> Vec { return p.x * v0 + p.y * v1 + p.z * v2 + p.w * v3; }
+fn vec_max(s: vec4f) -> f32 { return max(max(s.x, s.y), max(s.z, s.w)); }
+fn vec_sum(s: vec4f) -> f32 { return (s.x + s.y) + (s.z + s.w); }
+`,
+  "lib/attention_four.wgsl": `// Four elements of a head row of tensor NAME, at element 4 c of a row that starts at \`at\` (in units of VEC): zeros past
+// the head; NAME_put stores or adds them.
+fn $(NAME)_four(at: u32, c: u32) -> vec4f {
+#if VEC == 4
+  if (c >= P.size) { return vec4f(); }
+  return $(NAME)_load(at + c);
+#else
+  var v = vec4f();
+  for (var i = 0u; i < min(4u, P.size - min(P.size, c * 4u)); i++) { v[i] = $(NAME)_load(at + c * 4u + i); }
+  return v;
+#endif
+}
+fn $(NAME)_put(at: u32, c: u32, v: vec4f, add: bool) {
+#if VEC == 4
+  if (c >= P.size) { return; }
+  var w = v;
+  if (add) { w += $(NAME)_load(at + c); }
+  $(NAME)_store(at + c, w);
+#else
+  var w = v;
+  for (var i = 0u; i < min(4u, P.size - min(P.size, c * 4u)); i++) {
+    var one = w[i];
+    if (add) { one += $(NAME)_load(at + c * 4u + i); }
+    $(NAME)_store(at + c * 4u + i, one);
+  }
+#endif
+}
+`,
+  "lib/attention_params.wgsl": `// What every attention kernel is told; strides and offsets count units of VEC elements.
+struct Params {
+  tokens: u32,      // T: queries a sequence
+  keys: u32,        // rows of keys a sequence: T, or the capacity C of a cache
+  heads: u32,       // H
+  group: u32,       // H / K
+  size: u32,        // S / VEC
+  qkvRow: u32,      // (H + 2K) S / VEC
+  kvRow: u32,       // the row that holds keys and values: qkvRow, or 2 K S / VEC of a cache
+  keyAt: u32,       // first key head in that row
+  valueAt: u32,     // first value head in that row
+  scale: f32,
+  accumulate: u32,
+}
+@group(0) @binding(0) var<uniform> P: Params;
+`,
+  "lib/attention_tile.wgsl": `// Frame of the tile kernels: 128 threads as 16 (y) x 8 (x), 64 rows against 32 columns. Thread (x, y) holds rows y + 16 r
+// and columns x + 8 i (r, i < 4), and of results the vec4 number x of each chunk of 32 elements of its four rows.
+// LEFT and RIGHT hold one chunk of 8 vec4 a row (9 apart, against bank conflicts); LEFT also passes the tile of weights,
+// row by row, component i of vec4 x being column x + 8 i. About 15.3 KiB of workgroup memory at every head size.
+var<workgroup> LEFT: array<vec4f, 576>;
+var<workgroup> RIGHT: array<vec4f, 288>;
+var<workgroup> SPANS: array<vec2u, 64>;
+var<workgroup> SPAN: vec2u;
+
+fn size4() -> u32 { return (P.size * $(VEC)u + 3u) / 4u; }
+fn dots4(a: vec4f, b0: vec4f, b1: vec4f, b2: vec4f, b3: vec4f) -> vec4f { return vec4f(dot(a, b0), dot(a, b1), dot(a, b2), dot(a, b3)); }
+
+// The union of 64 rows' ranges; a storage load is never uniform to WGSL, a workgroup value can be.
+fn span_of(lane: u32, range: vec2u) -> vec2u {
+  if (lane < 64u) { SPANS[lane] = range; }
+  workgroupBarrier();
+  if (lane == 0u) {
+    var span = vec2u(0xffffffffu, 0u);
+    for (var i = 0u; i < 64u; i++) {
+      let one = SPANS[i];
+      if (one.x < one.y) { span = vec2u(min(span.x, one.x), max(span.y, one.y)); }
+    }
+    SPAN = span;
+  }
+  workgroupBarrier();
+  return workgroupUniformLoad(&SPAN);
+}
+
+// s[r] += LEFT rows . RIGHT rows over the staged chunk of n vec4.
+struct Scores { s0: vec4f, s1: vec4f, s2: vec4f, s3: vec4f }
+fn chunk_dots(s: Scores, x: u32, y: u32, n: u32) -> Scores {
+  var o = s;
+  for (var d = 0u; d < n; d++) {
+    let b0 = RIGHT[x * 9u + d];
+    let b1 = RIGHT[x * 9u + 72u + d];
+    let b2 = RIGHT[x * 9u + 144u + d];
+    let b3 = RIGHT[x * 9u + 216u + d];
+    o.s0 += dots4(LEFT[y * 9u + d], b0, b1, b2, b3);
+    o.s1 += dots4(LEFT[y * 9u + 144u + d], b0, b1, b2, b3);
+    o.s2 += dots4(LEFT[y * 9u + 288u + d], b0, b1, b2, b3);
+    o.s3 += dots4(LEFT[y * 9u + 432u + d], b0, b1, b2, b3);
+  }
+  return o;
+}
+
+// a[r] += weights in LEFT times vec4 x of the RIGHT rows, over the first n of 8 groups of columns.
+fn chunk_mix(a: Scores, x: u32, y: u32, n: u32) -> Scores {
+  var o = a;
+  for (var u = 0u; u < n; u++) {
+    let v = mat4x4f(RIGHT[u * 9u + x], RIGHT[u * 9u + 72u + x], RIGHT[u * 9u + 144u + x], RIGHT[u * 9u + 216u + x]);
+    o.s0 += v * LEFT[y * 9u + u];
+    o.s1 += v * LEFT[y * 9u + 144u + u];
+    o.s2 += v * LEFT[y * 9u + 288u + u];
+    o.s3 += v * LEFT[y * 9u + 432u + u];
+  }
+  return o;
+}
+
+fn put_weights(x: u32, y: u32, w: Scores) {
+  LEFT[y * 9u + x] = w.s0;
+  LEFT[y * 9u + 144u + x] = w.s1;
+  LEFT[y * 9u + 288u + x] = w.s2;
+  LEFT[y * 9u + 432u + x] = w.s3;
+}
+`,
   "lib/grid.wgsl": `// A grid axis holds at most 65,535 workgroups, so long ones are folded over x and y.
 fn flat_group(wg: vec3u, nwg: vec3u) -> u32 {
   return wg.y * nwg.x + wg.x;
@@ -967,16 +1567,17 @@ fn philox(counter: vec4u, key: vec2u) -> vec4u {
   return c;
 }
 `,
-  "lib/rows.wgsl": `// The frame of a kernel whose workgroups own whole rows: defines \`main\`, which calls the kernel's
-// rows(group, at). Lane l writes columns l, l + WG, ...; sums over a row run from row_from(at) by ROW_STEP
-// and end in row_sum. Without TREE (generic) every lane sums the whole row itself: loads are uniform, no
-// barrier. With TREE lanes share the sum through workgroup memory; with SUBGROUPS too, subgroupAdd comes
-// first (any width; the mapping of lanes to subgroups is not assumed). WG is a power of two up to 256.
+  "lib/rows.wgsl": `// The frame of a kernel that works on whole rows: defines \`main\`, which calls the kernel's rows(group, at) with
+// row block \`group\`. Sums over a row run from row_from(at) by ROW_STEP and end in row_sum; columns are written
+// from at.lane by COLUMN_STEP. Without TREE (generic) a thread has a row block to itself: no barriers.
+// With TREE a workgroup of WG lanes shares each row through workgroup memory; with SUBGROUPS too, subgroupAdd
+// comes first (any width; how lanes map to subgroups is not assumed). WG is a power of two up to 256.
 // The kernel's Params need \`half\` = WG / 2: as data it keeps CPU drivers from unrolling the tree.
 #include "lib/grid.wgsl"
 struct RowLane { lane: u32, subgroup: u32, subgroups: u32 }
 #if TREE
 const ROW_STEP = $(WG)u;
+const COLUMN_STEP = $(WG)u;
 var<workgroup> row_part: array<vec2f, $(WG)>;
 fn row_from(at: RowLane) -> u32 { return at.lane; }
 #if SUBGROUPS
@@ -1023,6 +1624,7 @@ fn row_max(v: f32, at: RowLane) -> f32 {
 #endif
 #else
 const ROW_STEP = 1u;
+const COLUMN_STEP = 1u;
 fn row_from(at: RowLane) -> u32 { return 0u; }
 fn row_sum(v: vec2f, at: RowLane) -> vec2f { return v; }
 fn row_max(v: f32, at: RowLane) -> f32 { return v; }
@@ -1040,8 +1642,10 @@ fn main(
 ) {
 #if TREE && SUBGROUPS
   rows(flat_group(wg, nwg), RowLane(lane, subgroup, subgroups));
-#else
+#elif TREE
   rows(flat_group(wg, nwg), RowLane(lane, 0u, 1u));
+#else
+  rows(flat_group(wg, nwg) * $(WG)u + lane, RowLane(0u, 0u, 1u));
 #endif
 }
 `,
@@ -1064,7 +1668,7 @@ const STEP_RING = 16u;       // records of 8 words: attempted, loss sum, tokens,
 const STEP_RECORD = 8u;
 `,
   "lib/tensor.wgsl": `// One tensor binding with typed access: NAME_load(i) and NAME_store(i, value), i counted in units of
-// VEC elements (4 or 1). Parameters: NAME, BINDING, VEC. The storage type follows the switch NAME_F16.
+// VEC elements (4, 2 or 1). Parameters: NAME, BINDING, VEC. The storage type follows the switch NAME_F16.
 // 16-bit scalars share a word with a neighbour that another thread may own, hence the atomics there.
 #include "lib/half.wgsl"
 #if $(NAME)_F16 && $(VEC) == 4
@@ -1076,6 +1680,10 @@ fn $(NAME)_load(i: u32) -> vec4f {
 fn $(NAME)_store(i: u32, v: vec4f) {
   $(NAME)[i] = vec2u(half_pair(v.xy), half_pair(v.zw));
 }
+#elif $(NAME)_F16 && $(VEC) == 2
+@group(0) @binding($(BINDING)) var<storage, read_write> $(NAME): array<u32>;
+fn $(NAME)_load(i: u32) -> vec2f { return unpack2x16float($(NAME)[i]); }
+fn $(NAME)_store(i: u32, v: vec2f) { $(NAME)[i] = half_pair(v); }
 #elif $(NAME)_F16
 @group(0) @binding($(BINDING)) var<storage, read_write> $(NAME): array<atomic<u32>>;
 fn $(NAME)_load(i: u32) -> f32 {
@@ -1090,6 +1698,10 @@ fn $(NAME)_store(i: u32, v: f32) {
 @group(0) @binding($(BINDING)) var<storage, read_write> $(NAME): array<vec4f>;
 fn $(NAME)_load(i: u32) -> vec4f { return $(NAME)[i]; }
 fn $(NAME)_store(i: u32, v: vec4f) { $(NAME)[i] = v; }
+#elif $(VEC) == 2
+@group(0) @binding($(BINDING)) var<storage, read_write> $(NAME): array<vec2f>;
+fn $(NAME)_load(i: u32) -> vec2f { return $(NAME)[i]; }
+fn $(NAME)_store(i: u32, v: vec2f) { $(NAME)[i] = v; }
 #else
 @group(0) @binding($(BINDING)) var<storage, read_write> $(NAME): array<f32>;
 fn $(NAME)_load(i: u32) -> f32 { return $(NAME)[i]; }
@@ -1406,6 +2018,77 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   }
 }
 `,
+  "matmul/matmul_matvec.wgsl": `// Purpose: products with few rows (decoding): memory bound, so every word of B is read once, 16 bytes at a time, by as many lanes as there are.
+// Formula: C[m,n] = alpha * sum_k A[m,k] * B[n,k] (+ C if accumulate) (+ D under ADD); B stored [N,K], as weights are.
+// Shapes: A [Z,M,K], M at most ROWS; B [Z,N,K]; C, D [Z,M,N]; strides and offsets in elements; K, lda, ldb, offsets multiples of 4.
+// Bindings: A, B, C, and D under ADD (f32 or f16 storage each).
+// Constants: ROWS 1 or 4; SPLIT 1, or the lanes that share an output (64 at most, a power of two) and add up in workgroup memory;
+//   LANES a workgroup; grid x = N*SPLIT/LANES folded over x and y, z = Z.
+// Numerics: f32 sums in blocks of 256 terms, blocks in order; with SPLIT a fixed tree over the lanes' sums.
+#include "lib/input.wgsl" NAME=A BINDING=1 VEC=4
+#include "lib/input.wgsl" NAME=B BINDING=2 VEC=4
+#include "lib/tensor.wgsl" NAME=C BINDING=3 VEC=1
+#if ADD
+#include "lib/input.wgsl" NAME=D BINDING=4 VEC=1
+#endif
+#include "lib/grid.wgsl"
+struct Params {
+  m: u32, n: u32, k: u32,
+  lda: u32, ldb: u32, ldc: u32,
+  za: u32, zb: u32, zc: u32,
+  a0: u32, b0: u32, c0: u32, d0: u32,
+  alpha: f32,
+  accumulate: u32,
+}
+@group(0) @binding(0) var<uniform> P: Params;
+#if SPLIT != 1
+var<workgroup> shared_sum: array<f32, $(ROWS)u * $(LANES)u>;
+#endif
+
+@compute @workgroup_size($(LANES))
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let n = (flat_group(wg, nwg) * $(LANES)u + lane) / $(SPLIT)u;
+  let part = lane % $(SPLIT)u;
+  var total = array<f32, $(ROWS)>();
+  let a0 = (P.a0 + wg.z * P.za) / 4u;
+  let b = (P.b0 + wg.z * P.zb + min(n, P.n - 1u) * P.ldb) / 4u;
+  let k4 = P.k / 4u;
+  var k = part;
+  while (k < k4) {
+    let end = min(k + 64u * $(SPLIT)u, k4);
+    var sum = array<f32, $(ROWS)>();
+    for (; k < end; k += $(SPLIT)u) {
+      let w = B_load(b + k);
+      for (var r = 0u; r < $(ROWS)u; r++) { sum[r] += dot(A_load(a0 + min(r, P.m - 1u) * (P.lda / 4u) + k), w); }
+    }
+    for (var r = 0u; r < $(ROWS)u; r++) { total[r] += sum[r]; }
+  }
+#if SPLIT != 1
+  for (var r = 0u; r < $(ROWS)u; r++) { shared_sum[r * $(LANES)u + lane] = total[r]; }
+  for (var stride = $(SPLIT)u / 2u; stride > 0u; stride >>= 1u) {
+    workgroupBarrier();
+    if (part < stride) {
+      for (var r = 0u; r < $(ROWS)u; r++) { shared_sum[r * $(LANES)u + lane] += shared_sum[r * $(LANES)u + lane + stride]; }
+    }
+  }
+  if (part != 0u) { return; }
+#endif
+  if (n >= P.n) { return; }
+  for (var r = 0u; r < min($(ROWS)u, P.m); r++) {
+    let i = wg.z * P.zc + r * P.ldc + n;
+#if SPLIT != 1
+    var value = P.alpha * shared_sum[r * $(LANES)u + lane];
+#else
+    var value = P.alpha * total[r];
+#endif
+    if (P.accumulate != 0u) { value += C_load(P.c0 + i); }
+#if ADD
+    value += D_load(P.d0 + i);
+#endif
+    C_store(P.c0 + i, value);
+  }
+}
+`,
   "matmul/matmul_naive.wgsl": `// Purpose: v1 of the ladder, one thread an output; the yardstick every faster variant is held against.
 // Formula: C[z,m,n] = alpha * sum_k A[z,m,k] * B[z,k,n] (+ C[z,m,n] if accumulate) (+ D[z,m,n] under ADD).
 // Shapes: A [Z,M,K] or [Z,K,M] (TA); B [Z,K,N] or [Z,N,K] (TB); C, D [Z,M,N]; strides and offsets in elements.
@@ -1465,6 +2148,349 @@ fn main(@builtin(global_invocation_id) gid: vec3u) {
   C_store(c, total);
 }
 `,
+  "matmul/matmul_split_sum.wgsl": `// Purpose: second pass of a product split along K: adds the parts in fixed order, so that runs repeat bit for bit.
+// Formula: C[m,n] = alpha * sum_p X[p,m,n] (+ C if accumulate) (+ D under ADD).
+// Shapes: X [parts, count] f32; C, D [M,N] contiguous, count = M*N; the tail of the last vector lies in padding.
+// Bindings: X, C, and D under ADD.
+// Constants: none; grid = count/4 over 64 lanes, folded.
+// Numerics: f32 in part order; at most 64 parts.
+#include "lib/input.wgsl" NAME=X BINDING=1 VEC=4
+#include "lib/tensor.wgsl" NAME=C BINDING=2 VEC=4
+#if ADD
+#include "lib/input.wgsl" NAME=D BINDING=3 VEC=4
+#endif
+#include "lib/grid.wgsl"
+struct Params {
+  n4: u32,
+  stride4: u32,
+  parts: u32,
+  c0: u32, d0: u32,
+  alpha: f32,
+  accumulate: u32,
+}
+@group(0) @binding(0) var<uniform> P: Params;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let i = flat_group(wg, nwg) * 64u + lane;
+  if (i >= P.n4) { return; }
+  var sum = vec4f();
+  for (var p = 0u; p < P.parts; p++) { sum += X_load(p * P.stride4 + i); }
+  sum *= P.alpha;
+  if (P.accumulate != 0u) { sum += C_load(P.c0 / 4u + i); }
+#if ADD
+  sum += D_load(P.d0 / 4u + i);
+#endif
+  C_store(P.c0 / 4u + i, sum);
+}
+`,
+  "matmul/matmul_subgroup_matrix.wgsl": `// Purpose: v4 of the ladder, tensor cores: eight subgroups of 32 lanes compute a 128 x 128 tile, each 64 x 32 of it in 16 x 16 fragments,
+//   from f16 tiles staged in shared memory. Never run on a CPU adapter; compile-checked on the null backend.
+// Formula: C[z,m,n] = alpha * sum_k A[z,m,k] * B[z,k,n] (+ C if accumulate) (+ D under ADD).
+// Shapes: A [Z,M,K] or [Z,K,M] (TA); B [Z,K,N] or [Z,N,K] (TB); C, D [Z,M,N]; strides and offsets in elements.
+// Bindings: A, B, C, and D under ADD; A and B should be stored as f16 (f32 is rounded to f16 when staged).
+// Constants: TA, TB; AVEC, BVEC 4 (contiguous axis, strides and offsets multiples of 4) or 1; grid x = N/128, y = M/128, z = Z.
+// Numerics: f16 products, f32 sums in the hardware's order within 16 terms, then along K in order (no blocks of 256: fragments cannot be added on every driver).
+enable f16;
+enable subgroups;
+enable subgroup_size_control;
+enable chromium_experimental_subgroup_matrix;
+#include "lib/input.wgsl" NAME=A BINDING=1 VEC=$(AVEC)
+#include "lib/input.wgsl" NAME=B BINDING=2 VEC=$(BVEC)
+#include "lib/tensor.wgsl" NAME=C BINDING=3 VEC=1
+#if ADD
+#include "lib/input.wgsl" NAME=D BINDING=4 VEC=1
+#endif
+struct Params {
+  m: u32, n: u32, k: u32,
+  lda: u32, ldb: u32, ldc: u32,
+  za: u32, zb: u32, zc: u32,
+  a0: u32, b0: u32, c0: u32, d0: u32,
+  alpha: f32,
+  accumulate: u32,
+}
+@group(0) @binding(0) var<uniform> P: Params;
+const KT = 32u;
+// Rows are padded by 8 halves against bank conflicts.
+const S = KT + 8u;
+var<workgroup> tile_a: array<f16, 128 * S>;
+var<workgroup> tile_b: array<f16, 128 * S>;
+// One fragment a subgroup on its way to C.
+var<workgroup> staged: array<f32, 8 * 256>;
+
+alias Left = subgroup_matrix_left<f16, 16, 16>;
+alias Right = subgroup_matrix_right<f16, 16, 16>;
+alias Result = subgroup_matrix_result<f32, 16, 16>;
+
+@compute @workgroup_size(256) @subgroup_size(32)
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32, @builtin(subgroup_id) group: u32, @builtin(subgroup_invocation_id) inner: u32) {
+  let m0 = wg.y * 128u;
+  let n0 = wg.x * 128u;
+  let a0 = P.a0 + wg.z * P.za;
+  let b0 = P.b0 + wg.z * P.zb;
+  // Subgroups stand 2 high and 4 wide.
+  let gm = (group / 4u) * 64u;
+  let gn = (group % 4u) * 32u;
+  var total: array<Result, 8>;
+  for (var i = 0u; i < 8u; i++) { total[i] = Result(); }
+  for (var k0 = 0u; k0 < P.k; k0 += KT) {
+    for (var t = lane; t < 128u * KT / 4u; t += 256u) {
+      var v = vec4f();
+#if TA
+      let k = t / 32u;
+      let m = (t % 32u) * 4u;
+      let at = a0 + (k0 + k) * P.lda + m0 + m;
+      if (k0 + k < P.k) {
+#if AVEC == 4
+        if (m0 + m < P.m) { v = A_load(at / 4u); }
+#else
+        for (var j = 0u; j < 4u; j++) { if (m0 + m + j < P.m) { v[j] = A_load(at + j); } }
+#endif
+      }
+      for (var j = 0u; j < 4u; j++) { tile_a[(m + j) * S + k] = f16(v[j]); }
+#else
+      let k = (t % 8u) * 4u;
+      let m = t / 8u;
+      let at = a0 + (m0 + m) * P.lda + k0 + k;
+      if (m0 + m < P.m) {
+#if AVEC == 4
+        if (k0 + k < P.k) { v = A_load(at / 4u); }
+#else
+        for (var j = 0u; j < 4u; j++) { if (k0 + k + j < P.k) { v[j] = A_load(at + j); } }
+#endif
+      }
+      for (var j = 0u; j < 4u; j++) { tile_a[m * S + k + j] = f16(v[j]); }
+#endif
+    }
+    for (var t = lane; t < 128u * KT / 4u; t += 256u) {
+      var v = vec4f();
+#if TB
+      let k = (t % 8u) * 4u;
+      let n = t / 8u;
+      let at = b0 + (n0 + n) * P.ldb + k0 + k;
+      if (n0 + n < P.n) {
+#if BVEC == 4
+        if (k0 + k < P.k) { v = B_load(at / 4u); }
+#else
+        for (var j = 0u; j < 4u; j++) { if (k0 + k + j < P.k) { v[j] = B_load(at + j); } }
+#endif
+      }
+      for (var j = 0u; j < 4u; j++) { tile_b[n * S + k + j] = f16(v[j]); }
+#else
+      let k = t / 32u;
+      let n = (t % 32u) * 4u;
+      let at = b0 + (k0 + k) * P.ldb + n0 + n;
+      if (k0 + k < P.k) {
+#if BVEC == 4
+        if (n0 + n < P.n) { v = B_load(at / 4u); }
+#else
+        for (var j = 0u; j < 4u; j++) { if (n0 + n + j < P.n) { v[j] = B_load(at + j); } }
+#endif
+      }
+      for (var j = 0u; j < 4u; j++) { tile_b[(n + j) * S + k] = f16(v[j]); }
+#endif
+    }
+    workgroupBarrier();
+    for (var k = 0u; k < KT; k += 16u) {
+      var left: array<Left, 4>;
+      for (var i = 0u; i < 4u; i++) { left[i] = subgroupMatrixLoad<Left, row_major>(&tile_a, (gm + 16u * i) * S + k, S); }
+      for (var j = 0u; j < 2u; j++) {
+        let right = subgroupMatrixLoad<Right, col_major>(&tile_b, (gn + 16u * j) * S + k, S);
+        for (var i = 0u; i < 4u; i++) { total[2u * i + j] = subgroupMatrixMultiplyAccumulate(left[i], right, total[2u * i + j]); }
+      }
+    }
+    workgroupBarrier();
+  }
+  for (var f = 0u; f < 8u; f++) {
+    subgroupMatrixStore<row_major>(&staged, group * 256u, total[f], 16u);
+    workgroupBarrier();
+    for (var e = inner; e < 256u; e += 32u) {
+      let m = m0 + gm + 16u * (f / 2u) + e / 16u;
+      let n = n0 + gn + 16u * (f % 2u) + e % 16u;
+      if (m < P.m && n < P.n) {
+        let i = wg.z * P.zc + m * P.ldc + n;
+        var value = P.alpha * staged[group * 256u + e];
+        if (P.accumulate != 0u) { value += C_load(P.c0 + i); }
+#if ADD
+        value += D_load(P.d0 + i);
+#endif
+        C_store(P.c0 + i, value);
+      }
+    }
+    workgroupBarrier();
+  }
+}
+`,
+  "matmul/matmul_tiled.wgsl": `// Purpose: v3 of the ladder, the kernel of GPUs: a workgroup of 256 lanes stages KT-deep tiles of A and B in shared memory, so that each
+//   word read from memory serves TM (or TN) outputs, and each lane keeps RM x RN outputs in registers.
+// Formula: C[z,m,n] = alpha * sum_k A[z,m,k] * B[z,k,n] (+ C if accumulate) (+ D under ADD); under SPLITK partial sums to C[part,m,n], unscaled.
+// Shapes: A [Z,M,K] or [Z,K,M] (TA); B [Z,K,N] or [Z,N,K] (TB); C, D [Z,M,N]; strides and offsets in elements.
+// Bindings: A, B, C, and D under ADD (f32 or f16 storage each).
+// Constants: TA, TB; AVEC, BVEC, CVEC 4 (contiguous axis, strides and offsets multiples of 4) or 1; TM, TN tile of a workgroup 64 or 128, with
+//   RM = TM/16, RN = TN/16; KT 8 or 16; grid x = N/TN, y = M/TM, z = Z, or the parts of K under SPLITK (P.kpart terms each, a multiple of KT).
+// Numerics: f32 sums in blocks of 256 terms (of KT rounded down to it), blocks in order; beyond the edge zeros are staged.
+#include "lib/input.wgsl" NAME=A BINDING=1 VEC=$(AVEC)
+#include "lib/input.wgsl" NAME=B BINDING=2 VEC=$(BVEC)
+#include "lib/tensor.wgsl" NAME=C BINDING=3 VEC=$(CVEC)
+#if ADD
+#include "lib/input.wgsl" NAME=D BINDING=4 VEC=$(CVEC)
+#endif
+struct Params {
+  m: u32, n: u32, k: u32,
+  lda: u32, ldb: u32, ldc: u32,
+  za: u32, zb: u32, zc: u32,
+  a0: u32, b0: u32, c0: u32, d0: u32,
+  alpha: f32,
+  accumulate: u32,
+#if SPLITK
+  kpart: u32,
+#endif
+}
+@group(0) @binding(0) var<uniform> P: Params;
+const TM = $(TM)u;
+const TN = $(TN)u;
+const KT = $(KT)u;
+const RM = TM / 16u;
+const RN4 = TN / 64u;
+// k-major, rows padded by one vec4 against bank conflicts of the transposing store.
+const SA = TM / 4u + 1u;
+const SB = TN / 4u + 1u;
+var<workgroup> tile_a: array<vec4f, KT * SA>;
+var<workgroup> tile_b: array<vec4f, KT * SB>;
+
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let m0 = wg.y * TM;
+  let n0 = wg.x * TN;
+  // A lane's rows are RM/4 groups of four, its columns RN4 groups of four, 64 apart: neighbours read neighbouring words.
+  let row4 = lane / 16u;
+  let col4 = lane % 16u;
+#if SPLITK
+  let z = 0u;
+  let first = wg.z * P.kpart;
+  let to = min(first + P.kpart, P.k);
+#else
+  let z = wg.z;
+  let first = 0u;
+  let to = P.k;
+#endif
+  let a0 = P.a0 + z * P.za;
+  let b0 = P.b0 + z * P.zb;
+  var total = array<vec4f, RM * RN4>();
+  var k0 = first;
+  while (k0 < to) {
+    let end = min(k0 + 256u, to);
+    var sum = array<vec4f, RM * RN4>();
+    for (; k0 < end; k0 += KT) {
+      // Stage A.
+      for (var t = lane; t < KT * TM / 4u; t += 256u) {
+        var v = vec4f();
+#if TA
+        let k = t / (TM / 4u);
+        let m = (t % (TM / 4u)) * 4u;
+        let at = a0 + (k0 + k) * P.lda + m0 + m;
+        if (k0 + k < to) {
+#if AVEC == 4
+          if (m0 + m < P.m) { v = A_load(at / 4u); }
+#else
+          for (var j = 0u; j < 4u; j++) { if (m0 + m + j < P.m) { v[j] = A_load(at + j); } }
+#endif
+        }
+        tile_a[k * SA + m / 4u] = v;
+#else
+        let k = (t % (KT / 4u)) * 4u;
+        let m = t / (KT / 4u);
+        let at = a0 + (m0 + m) * P.lda + k0 + k;
+        if (m0 + m < P.m) {
+#if AVEC == 4
+          if (k0 + k < to) { v = A_load(at / 4u); }
+#else
+          for (var j = 0u; j < 4u; j++) { if (k0 + k + j < to) { v[j] = A_load(at + j); } }
+#endif
+        }
+        for (var j = 0u; j < 4u; j++) { tile_a[(k + j) * SA + m / 4u][m % 4u] = v[j]; }
+#endif
+      }
+      // Stage B.
+      for (var t = lane; t < KT * TN / 4u; t += 256u) {
+        var v = vec4f();
+#if TB
+        let k = (t % (KT / 4u)) * 4u;
+        let n = t / (KT / 4u);
+        let at = b0 + (n0 + n) * P.ldb + k0 + k;
+        if (n0 + n < P.n) {
+#if BVEC == 4
+          if (k0 + k < to) { v = B_load(at / 4u); }
+#else
+          for (var j = 0u; j < 4u; j++) { if (k0 + k + j < to) { v[j] = B_load(at + j); } }
+#endif
+        }
+        for (var j = 0u; j < 4u; j++) { tile_b[(k + j) * SB + n / 4u][n % 4u] = v[j]; }
+#else
+        let k = t / (TN / 4u);
+        let n = (t % (TN / 4u)) * 4u;
+        let at = b0 + (k0 + k) * P.ldb + n0 + n;
+        if (k0 + k < to) {
+#if BVEC == 4
+          if (n0 + n < P.n) { v = B_load(at / 4u); }
+#else
+          for (var j = 0u; j < 4u; j++) { if (n0 + n + j < P.n) { v[j] = B_load(at + j); } }
+#endif
+        }
+        tile_b[k * SB + n / 4u] = v;
+#endif
+      }
+      workgroupBarrier();
+      for (var k = 0u; k < KT; k++) {
+        var b: array<vec4f, RN4>;
+        for (var v = 0u; v < RN4; v++) { b[v] = tile_b[k * SB + col4 + 16u * v]; }
+        for (var r = 0u; r < RM / 4u; r++) {
+          let a = tile_a[k * SA + row4 + 16u * r];
+          for (var v = 0u; v < RN4; v++) {
+            let i = 4u * r * RN4 + v;
+            sum[i] += a.x * b[v];
+            sum[i + RN4] += a.y * b[v];
+            sum[i + 2u * RN4] += a.z * b[v];
+            sum[i + 3u * RN4] += a.w * b[v];
+          }
+        }
+      }
+      workgroupBarrier();
+    }
+    for (var i = 0u; i < RM * RN4; i++) { total[i] += sum[i]; }
+  }
+  // Nested conditions, no early exit: the loops must unroll, or the sums would move from registers to memory.
+  for (var r = 0u; r < RM; r++) {
+    let m = m0 + (row4 + 16u * (r / 4u)) * 4u + r % 4u;
+    for (var v = 0u; v < RN4; v++) {
+      let n = n0 + (col4 + 16u * v) * 4u;
+      let i = wg.z * P.zc + m * P.ldc + n;
+      var value = P.alpha * total[r * RN4 + v];
+      if (m < P.m && n < P.n) {
+#if CVEC == 4
+        let c = (P.c0 + i) / 4u;
+        if (P.accumulate != 0u) { value += C_load(c); }
+#if ADD
+        value += D_load((P.d0 + i) / 4u);
+#endif
+        C_store(c, value);
+#else
+        let columns = min(4u, P.n - n);
+        for (var j = 0u; j < columns; j++) {
+          let c = P.c0 + i + j;
+          var one = value[j];
+          if (P.accumulate != 0u) { one += C_load(c); }
+#if ADD
+          one += D_load(P.d0 + i + j);
+#endif
+          C_store(c, one);
+        }
+#endif
+      }
+    }
+  }
+}
+`,
   "norm/headnorm.wgsl": `// Purpose: RMSNorm of each query and key head inside fused qkv rows (Qwen 3); value heads are copied.
 // Formula: y = x * inverseSqrt(mean(x^2) + eps) * w over a head's S elements, w = WQ for query heads, WK for key heads.
 // Shapes: X, Y [N, H + 2K, S]; WQ, WK [S]; width is S / VEC; a row is one head of one token.
@@ -1507,7 +2533,7 @@ fn rows(group: u32, at: RowLane) {
       squares += lanes_sum(part);
     }
     let scale = inverseSqrt(row_sum(vec2f(squares, 0.0), at).x * P.per_d + P.eps);
-    for (c = at.lane; c < P.width; c += $(WG)u) {
+    for (c = at.lane; c < P.width; c += COLUMN_STEP) {
       var y = X_load(base + c);
       if (slot < P.heads) { y *= scale * WQ_load(c); }
       else if (slot < P.key_end) { y *= scale * WK_load(c); }
@@ -1548,6 +2574,7 @@ struct Params {
 @group(0) @binding(0) var<uniform> P: Params;
 
 fn rows(group: u32, at: RowLane) {
+  if (group * P.chunks * P.block >= P.rows) { return; }
   // Of each row of a chunk: r, r^3 * mean(g * x), and 1 for a query head, 2 for a key head, 0 for a value head.
   var stats: array<vec3f, 16>;
   for (var chunk = 0u; chunk < P.chunks; chunk++) {
@@ -1575,7 +2602,7 @@ fn rows(group: u32, at: RowLane) {
       let r = inverseSqrt(total.x * P.per_d + P.eps);
       stats[k] = vec3f(r, r * r * r * total.y * P.per_d, select(select(0.0, 2.0, slot < P.key_end), 1.0, slot < P.heads));
     }
-    for (var c = at.lane; c < P.width; c += $(WG)u) {
+    for (var c = at.lane; c < P.width; c += COLUMN_STEP) {
       let wq = WQ_load(c);
       let wk = WK_load(c);
       var dwq = Num();
@@ -1659,7 +2686,7 @@ fn rows(group: u32, at: RowLane) {
       squares += lanes_sum(part);
     }
     let scale = inverseSqrt(row_sum(vec2f(squares, 0.0), at).x * P.per_d + P.eps);
-    for (c = at.lane; c < P.width; c += $(WG)u) {
+    for (c = at.lane; c < P.width; c += COLUMN_STEP) {
       let s = element(base + c);
 #if RESIDUAL
       S_store(base + c, s);
@@ -1697,6 +2724,7 @@ struct Params {
 @group(0) @binding(0) var<uniform> P: Params;
 
 fn rows(group: u32, at: RowLane) {
+  if (group * P.chunks * P.block >= P.rows) { return; }
   // Of each row of a chunk: r, and r^3 * mean(g * x).
   var stats: array<vec2f, 16>;
   for (var chunk = 0u; chunk < P.chunks; chunk++) {
@@ -1721,7 +2749,7 @@ fn rows(group: u32, at: RowLane) {
       let r = inverseSqrt(total.x * P.per_d + P.eps);
       stats[k] = vec2f(r, r * r * r * total.y * P.per_d);
     }
-    for (var c = at.lane; c < P.width; c += $(WG)u) {
+    for (var c = at.lane; c < P.width; c += COLUMN_STEP) {
       let w = W_load(c);
       var dw = Num();
       for (var k = 0u; k < count; k++) {
@@ -2244,7 +3272,7 @@ fn rows(group: u32, at: RowLane) {
     }
     let total = row_sum(vec2f(sum, 0.0), at).x;
     let log_total = log(total);
-    for (c = at.lane; c < P.width; c += $(WG)u) {
+    for (c = at.lane; c < P.width; c += COLUMN_STEP) {
       let x = X_load(base + c) - m;
       if (P.logarithm != 0u) { Y_store(base + c, x - log_total); }
       else { Y_store(base + c, exp(max(x, Num(-87.0))) / total); }
@@ -2290,7 +3318,7 @@ fn rows(group: u32, at: RowLane) {
       sum += lanes_sum(part);
     }
     let total = row_sum(vec2f(sum, 0.0), at).x;
-    for (c = at.lane; c < P.width; c += $(WG)u) {
+    for (c = at.lane; c < P.width; c += COLUMN_STEP) {
       let i = base + c;
       let y = Y_load(i);
       let dy = DY_load(i);

@@ -1,44 +1,105 @@
 /**
  * Which matmul kernel runs, from sizes, layout, storage and device facts alone, so that a plan made
- * without a device says the same. `facts.choices.matmul` forces one: `naive`, `generic/ROWSxCOLSxLANES`.
+ * without a device says the same. `facts.choices.matmul` forces one wherever it is legal: `naive`,
+ * `generic/ROWSxCOLSxLANES`, `matvec/SPLIT`, `tiled/TMxTNxKT` or `tiled/TMxTNxKTxPARTS`, `subgroup_matrix`.
  */
 import { ScionError } from '../../base/errors.ts';
 import type { DeviceFacts } from '../../gpu/facts.ts';
-import type { MatmulDims } from '../ops/matmul.ts';
 import type { DType } from '../types.ts';
 
 /** A kernel and its tile. */
 export type MatmulChoice =
   | { readonly kernel: 'naive' }
   /** Outputs of a lane: `rows` x 4 `cols`; lanes of a workgroup side by side in columns. */
-  | { readonly kernel: 'generic'; readonly rows: number; readonly cols: number; readonly lanes: number };
+  | { readonly kernel: 'generic'; readonly rows: number; readonly cols: number; readonly lanes: number }
+  /** Few rows against [N, K] weights; `split` lanes share an output. */
+  | { readonly kernel: 'matvec'; readonly split: number }
+  /** Shared-memory tiles; K in `parts` that a second pass adds up. */
+  | { readonly kernel: 'tiled'; readonly tm: number; readonly tn: number; readonly kt: number; readonly parts: number }
+  | { readonly kernel: 'subgroup_matrix' };
+
+/** What the choice depends on besides the device. */
+export interface MatmulProblem {
+  readonly z: number;
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+  readonly ta: boolean;
+  readonly tb: boolean;
+  readonly dtypes: { readonly a: DType; readonly b: DType; readonly c: DType };
+  /** Rows along K start at multiples of four elements in both operands. */
+  readonly alignedK: boolean;
+  /** The result is one run of memory whose size and start are multiples of four elements. */
+  readonly flatC: boolean;
+}
+
+/** Most rows that the matvec kernel takes. */
+export const MATVEC_ROWS = 4;
+/** Most parts that K is split into. */
+const MAX_PARTS = 64;
+/** Workgroups that keep a large GPU busy. */
+const BUSY = 256;
 
 /** Reads a forced choice. */
 function parseChoice(text: string): MatmulChoice {
   const [kernel, tile = ''] = text.split('/');
   const sizes = tile === '' ? [] : tile.split('x').map(Number);
-  const bad = (why: string) => new ScionError('plan', `matmul: choice "${text}" ${why}; use naive or generic/ROWSxCOLSxLANES`);
-  if (sizes.some((s) => !Number.isInteger(s) || s < 1)) throw bad('has a tile that is no list of whole numbers');
-  if (kernel === 'naive' && sizes.length === 0) return { kernel };
-  if (kernel === 'generic' && sizes.length === 3) {
-    const [rows, cols, lanes] = sizes;
-    if (rows % 4 !== 0) throw bad('has rows that are no multiple of 4');
-    return { kernel, rows, cols, lanes };
-  }
-  throw bad('is unknown');
+  const [x, y, w, v = 1] = sizes;
+  const fits = (count: number) => sizes.length === count && sizes.every((s) => Number.isInteger(s) && s >= 1);
+  if (kernel === 'naive' && fits(0)) return { kernel };
+  if (kernel === 'subgroup_matrix' && fits(0)) return { kernel };
+  if (kernel === 'generic' && fits(3) && x % 4 === 0) return { kernel, rows: x, cols: y, lanes: w };
+  if (kernel === 'matvec' && fits(1) && x <= 64 && (x & (x - 1)) === 0) return { kernel, split: x };
+  const tiles = [64, 128];
+  if (kernel === 'tiled' && (fits(3) || fits(4)) && tiles.includes(x) && tiles.includes(y) && (w === 8 || w === 16) && v <= MAX_PARTS)
+    return { kernel, tm: x, tn: y, kt: w, parts: v };
+  throw new ScionError(
+    'plan',
+    `matmul: there is no kernel "${text}"; use naive, generic/ROWSxCOLSxLANES (rows a multiple of 4), matvec/SPLIT (a power of two up to 64), tiled/TMxTNxKT[xPARTS] (64 or 128, 64 or 128, 8 or 16), subgroup_matrix`,
+  );
 }
 
-/** The kernel for Z x [M, K] x [K, N] with operands stored as `layout` says. */
-export function chooseMatmul(
-  dims: MatmulDims,
-  layout: { readonly ta: boolean; readonly tb: boolean },
-  dtypes: { readonly a: DType; readonly b: DType; readonly c: DType },
-  facts: DeviceFacts,
-): MatmulChoice {
+/** Bytes of workgroup memory of a tile. */
+function tileBytes(tm: number, tn: number, kt: number): number {
+  return kt * (tm + tn + 8) * 4;
+}
+
+/** True where a kernel can do the problem on the device. */
+function legal(c: MatmulChoice, p: MatmulProblem, facts: DeviceFacts): boolean {
+  switch (c.kernel) {
+    case 'naive':
+    case 'generic':
+      return true;
+    case 'matvec':
+      return !p.ta && p.tb && p.m <= MATVEC_ROWS && p.alignedK;
+    case 'tiled':
+      if (tileBytes(c.tm, c.tn, c.kt) > facts.limits.maxComputeWorkgroupStorageSize) return false;
+      return c.parts === 1 || (p.z === 1 && p.flatC && c.parts * p.m * p.n * 4 <= facts.limits.maxStorageBufferBindingSize);
+    case 'subgroup_matrix':
+      return (
+        ['chromium-experimental-subgroup-matrix', 'shader-f16', 'subgroups', 'subgroup-size-control'].every((f) => facts.features.includes(f)) &&
+        facts.limits.maxComputeWorkgroupStorageSize >= 2 * 128 * 40 * 2 + 8 * 256 * 4
+      );
+  }
+}
+
+/** The kernel for Z x [M, K] x [K, N] with operands stored as the problem says. */
+export function chooseMatmul(p: MatmulProblem, facts: DeviceFacts): MatmulChoice {
   const forced = facts.choices.matmul;
-  if (forced !== undefined && forced !== '') return parseChoice(forced);
-  void dims;
-  void layout;
-  void dtypes;
-  return { kernel: 'generic', rows: 8, cols: 2, lanes: 8 };
+  if (forced !== undefined && forced !== '') {
+    const choice = parseChoice(forced);
+    if (legal(choice, p, facts)) return choice;
+    // A tile whose K cannot be split here is still that tile.
+    if (choice.kernel === 'tiled' && legal({ ...choice, parts: 1 }, p, facts)) return { ...choice, parts: 1 };
+  }
+  const matvec: MatmulChoice = { kernel: 'matvec', split: facts.profile === 'generic' ? 1 : 32 };
+  if (legal(matvec, p, facts)) return matvec;
+  if (facts.profile === 'generic') return { kernel: 'generic', rows: 8, cols: 2, lanes: 16 };
+  const tiles = (size: number) => p.z * Math.ceil(p.m / size) * Math.ceil(p.n / size);
+  // The large tile halves traffic, but only where it leaves work for every part of the device.
+  const size = tiles(128) >= BUSY / 2 ? 128 : 64;
+  const kt = tileBytes(size, size, 16) <= facts.limits.maxComputeWorkgroupStorageSize ? 16 : 8;
+  const parts = Math.max(1, Math.min(MAX_PARTS, Math.floor(BUSY / tiles(size)), Math.floor(p.k / 512)));
+  const split: MatmulChoice = { kernel: 'tiled', tm: size, tn: size, kt, parts };
+  return legal(split, p, facts) ? split : { ...split, parts: 1 };
 }

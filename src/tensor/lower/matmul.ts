@@ -5,11 +5,11 @@
  */
 import { ScionError } from '../../base/errors.ts';
 import { type Node, type Scalar, type Value, view } from '../graph.ts';
-import type { Lowering, Operand } from '../op.ts';
+import { foldGrid, type Lowering, type Operand, type StepScalars } from '../op.ts';
 import { matmulDims } from '../ops/matmul.ts';
 import { resolveScalar } from '../reference.ts';
 import { type DType, dtypeBytes, sizeOf } from '../types.ts';
-import { chooseMatmul } from './choose_matmul.ts';
+import { chooseMatmul, MATVEC_ROWS } from './choose_matmul.ts';
 
 /**
  * One matmul on operands that each fit a binding: also used by ops that contain matmuls (the loss).
@@ -42,60 +42,96 @@ function dtypeOf(o: Operand): DType {
   return 'dtype' in base ? base.dtype : 'f32';
 }
 
+/** The number of elements of a binding's vectors along an axis: 4 where everything is a multiple of it. */
+function vec(...values: readonly number[]): number {
+  return values.every((x) => x % 4 === 0) ? 4 : 1;
+}
+
 /** Emits the launches of one matmul. */
 export function launchMatmul(l: Lowering, s: MatmulLaunch): void {
   const { m, n, k, lda, ldb, ldc } = s;
-  const alpha = s.alpha ?? 1;
   const { z, za, zb, zc } = s.batch ?? { z: 1, za: 0, zb: 0, zc: 0 };
   const { a: a0 = 0, b: b0 = 0, c: c0 = 0, d: d0 = 0 } = s.offsets ?? {};
-  const layout = { ta: s.transposeA, tb: s.transposeB };
-  const choice = chooseMatmul({ z, m, n, k }, layout, { a: dtypeOf(s.a), b: dtypeOf(s.b), c: dtypeOf(s.c) }, l.facts);
-  const by4 = (...values: readonly number[]) => values.every((x) => x % 4 === 0);
-  const switches: Record<string, boolean | number> = { TA: layout.ta, TB: layout.tb };
-  if (s.d) switches.ADD = true;
+  const [ta, tb] = [s.transposeA, s.transposeB];
+  const choice = chooseMatmul(
+    {
+      z,
+      m,
+      n,
+      k,
+      ta,
+      tb,
+      dtypes: { a: dtypeOf(s.a), b: dtypeOf(s.b), c: dtypeOf(s.c) },
+      alignedK: vec(k, lda, ldb, za, zb, a0, b0) === 4,
+      flatC: ldc === n && vec(m * n, c0, d0) === 4,
+    },
+    l.facts,
+  );
+  const switches: Record<string, boolean | number> = { TA: ta, TB: tb };
+  // Along the axis in which an operand is contiguous.
+  const avec = vec(ta ? m : k, lda, za, a0);
+  const bvec = vec(tb ? k : n, ldb, zb, b0);
+  const cvec = vec(n, ldc, zc, c0, d0);
   let grid: readonly [number, number, number];
+  let parts = 1;
   switch (choice.kernel) {
     case 'naive':
       grid = [Math.ceil(n / 64), m, z];
       break;
     case 'generic':
-      switches.AVEC = layout.ta && by4(m, lda, za, a0) ? 4 : 1;
-      switches.BVEC = !layout.tb && by4(n, ldb, zb, b0) ? 4 : 1;
-      switches.CVEC = by4(n, ldc, zc, c0, d0) ? 4 : 1;
-      switches.ROWS = choice.rows;
-      switches.COLS = choice.cols;
-      switches.LANES = choice.lanes;
+      // Rows of A are read by scalars, uniform in a workgroup; so are rows of a transposed B, of four different columns.
+      Object.assign(switches, { AVEC: ta ? avec : 1, BVEC: tb ? 1 : bvec, CVEC: cvec, ROWS: choice.rows, COLS: choice.cols, LANES: choice.lanes });
       grid = [Math.ceil(n / (4 * choice.cols * choice.lanes)), Math.ceil(m / choice.rows), z];
+      break;
+    case 'matvec': {
+      const lanes = choice.split === 1 ? 16 : 64;
+      Object.assign(switches, { ROWS: m === 1 ? 1 : MATVEC_ROWS, SPLIT: choice.split, LANES: lanes });
+      grid = foldGrid(Math.ceil((n * choice.split) / lanes), z);
+      break;
+    }
+    case 'tiled':
+      parts = choice.parts;
+      Object.assign(switches, { AVEC: avec, BVEC: bvec, CVEC: parts > 1 ? vec(n) : cvec, TM: choice.tm, TN: choice.tn, KT: choice.kt });
+      grid = [Math.ceil(n / choice.tn), Math.ceil(m / choice.tm), parts > 1 ? parts : z];
+      break;
+    case 'subgroup_matrix':
+      Object.assign(switches, { AVEC: avec, BVEC: bvec });
+      grid = [Math.ceil(n / 128), Math.ceil(m / 128), z];
       break;
   }
   if (grid.some((g) => g > 65535)) {
     throw new ScionError('plan', `matmul ${z} x ${m} x ${n} x ${k} needs a grid of ${grid.join(' x ')} workgroups, one axis holds 65535; use a smaller batch`);
   }
   const bytesOf = (o: Operand, elements: number) => elements * dtypeBytes(dtypeOf(o));
+  const read = bytesOf(s.a, z * m * k) + bytesOf(s.b, z * k * n);
+  const written = bytesOf(s.c, z * m * n) + (s.d ? bytesOf(s.d, z * m * n) : 0);
+  const flops = 2 * z * m * n * k;
+  const scale = s.alpha ?? 1;
+  const alpha = typeof scale === 'number' ? scale : (step: StepScalars) => resolveScalar(scale, step);
+  const accumulate = s.accumulate ? 1 : 0;
+  const sizes = { m, n, k, lda, ldb, ldc, za, zb };
+  const kernel = `matmul/matmul_${choice.kernel}`;
+  const added: Record<string, Operand> = s.d ? { D: s.d } : {};
+  if (choice.kernel !== 'tiled' || parts === 1) {
+    if (s.d) switches.ADD = true;
+    const params = { ...sizes, zc, a0, b0, c0, d0, alpha, accumulate };
+    l.dispatch({ kernel, switches, bind: { A: s.a, B: s.b, C: s.c, ...added }, params, grid, flops, bytes: read + written });
+    return;
+  }
+  // Parts of K side by side in scratch, whole tiles deep, then added in order.
+  const kpart = Math.ceil(k / parts / choice.kt) * choice.kt;
+  const scratch = l.scratch(parts * m * n * 4);
+  const params = { ...sizes, zc: m * n, a0, b0, c0: 0, d0: 0, alpha: 1, accumulate: 0, kpart };
+  l.dispatch({ kernel, switches: { ...switches, SPLITK: true }, bind: { A: s.a, B: s.b, C: scratch }, params, grid, flops, bytes: read + parts * m * n * 4 });
+  const n4 = (m * n) / 4;
   l.dispatch({
-    kernel: `matmul/matmul_${choice.kernel}`,
-    switches,
-    bind: { A: s.a, B: s.b, C: s.c, ...(s.d ? { D: s.d } : {}) },
-    params: {
-      m,
-      n,
-      k,
-      lda,
-      ldb,
-      ldc,
-      za,
-      zb,
-      zc,
-      a0,
-      b0,
-      c0,
-      d0,
-      alpha: typeof alpha === 'number' ? alpha : (step) => resolveScalar(alpha, step),
-      accumulate: s.accumulate ? 1 : 0,
-    },
-    grid,
-    flops: 2 * z * m * n * k,
-    bytes: bytesOf(s.a, z * m * k) + bytesOf(s.b, z * k * n) + bytesOf(s.c, z * m * n) + (s.d ? bytesOf(s.d, z * m * n) : 0),
+    kernel: 'matmul/matmul_split_sum',
+    switches: s.d ? { ADD: true } : {},
+    bind: { X: scratch, C: s.c, ...added },
+    params: { n4, stride4: n4, parts, c0, d0, alpha, accumulate },
+    grid: foldGrid(Math.ceil(n4 / 64)),
+    flops: parts * m * n,
+    bytes: parts * m * n * 4 + written,
   });
 }
 

@@ -90,3 +90,33 @@ for (const dtype of ['f32', 'f16'] as const) {
   }
 }
 matmulCase({ label: 'windowed batch', m: 16, n: 8, k: 24, batch: [10], layout: 'NT', limit: 4096, add: true, profile: 'generic' });
+
+// Few rows: one and four lanes' worth, split over lanes and not.
+for (const dtype of ['f32', 'f16'] as const) {
+  for (const [choice, profile] of [
+    ['matvec/1', 'generic'],
+    ['matvec/32', 'specialised'],
+  ] as const) {
+    matmulCase({ label: choice, m: 1, n: 37, k: 68, layout: 'NT', dtype, choice, profile, add: true });
+    matmulCase({ label: choice, m: 3, n: 37, k: 1044, layout: 'NT', dtype, choice, profile });
+  }
+}
+
+// The naive kernel, forced.
+for (const layout of layouts) matmulCase({ label: 'naive', m: 17, n: 31, k: 13, layout, choice: 'naive', add: true, twice: true });
+
+// Shared-memory tiles: scalar and vector loads, edges on every side, K split and not, both tiles.
+for (const layout of layouts) {
+  matmulCase({ label: 'tiled odd', m: 67, n: 71, k: 29, layout, choice: 'tiled/64x64x16', profile: 'specialised', add: true });
+  matmulCase({ label: 'tiled even', m: 68, n: 132, k: 300, layout, choice: 'tiled/64x64x16', profile: 'specialised' });
+}
+for (const layout of ['NN', 'NT', 'TN'] as const) {
+  matmulCase({ label: 'tiled f16', m: 68, n: 72, k: 44, layout, dtype: 'f16', choice: 'tiled/64x64x16', profile: 'specialised', twice: true });
+  matmulCase({ label: 'tiled f16 odd', m: 13, n: 7, k: 19, layout, dtype: 'f16', choice: 'tiled/64x64x16', profile: 'specialised' });
+  matmulCase({ label: 'tiled batched', m: 20, n: 12, k: 36, layout, batch: [3], choice: 'tiled/64x64x16', profile: 'specialised' });
+}
+matmulCase({ label: 'tiled large', m: 132, n: 140, k: 40, layout: 'NT', choice: 'tiled/128x128x8', profile: 'specialised' });
+matmulCase({ label: 'tiled wide', m: 68, n: 140, k: 40, layout: 'TN', choice: 'tiled/64x128x8', profile: 'specialised' });
+matmulCase({ label: 'split', m: 20, n: 24, k: 390, layout: 'TN', choice: 'tiled/64x64x16x5', profile: 'specialised', add: true, twice: true });
+matmulCase({ label: 'split odd', m: 12, n: 7, k: 133, layout: 'NT', choice: 'tiled/64x64x16x3', profile: 'specialised' });
+matmulCase({ label: 'split f16', m: 20, n: 24, k: 160, layout: 'TN', dtype: 'f16', choice: 'tiled/64x64x16x2', profile: 'specialised' });
