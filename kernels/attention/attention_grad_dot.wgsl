@@ -7,8 +7,8 @@
 #include "lib/tensor.wgsl" NAME=DO BINDING=1 VEC=$(VEC)
 #include "lib/tensor.wgsl" NAME=O BINDING=2 VEC=$(VEC)
 @group(0) @binding(3) var<storage, read_write> D: array<f32>;
-#include "attention/lib.wgsl"
-#include "attention/params.wgsl"
+#include "lib/attention.wgsl"
+#include "lib/attention_params.wgsl"
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) gid: vec3u) {

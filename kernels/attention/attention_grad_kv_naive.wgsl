@@ -2,7 +2,7 @@
 // Formula: dV (+)= sum_i P dO_i; dK (+)= sum_i scale P (dO_i v - D_i) q_i over the group's heads and queries qlo <= i < qhi.
 // Shapes: DO [B,T,HS]; QKV, DQKV [B,T,(H+2K)S]; R [B,T,4]; L, D [B,H,T]. Writes the key and value heads of DQKV.
 // Bindings: DO, QKV, DQKV (f32 or f16 storage), R (u32), L, D (f32).
-// Constants: switches VEC (4 or 1), SIZE (S / VEC); grid x = T/64, y = K, z = B.
+// Constants: switches VEC (2 or 1), SIZE (S / VEC, rounded up); grid x = T/64, y = K, z = B.
 // Numerics: f32 sums, heads of the group in order, queries in order within each.
 #include "lib/tensor.wgsl" NAME=QKV BINDING=1 VEC=$(VEC)
 #include "lib/tensor.wgsl" NAME=DO BINDING=2 VEC=$(VEC)
@@ -10,8 +10,8 @@
 @group(0) @binding(4) var<storage, read_write> R: array<vec4u>;
 @group(0) @binding(5) var<storage, read_write> L: array<f32>;
 @group(0) @binding(6) var<storage, read_write> D: array<f32>;
-#include "attention/lib.wgsl"
-#include "attention/params.wgsl"
+#include "lib/attention.wgsl"
+#include "lib/attention_params.wgsl"
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) gid: vec3u) {

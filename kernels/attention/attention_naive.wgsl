@@ -2,7 +2,7 @@
 // Formula: O = softmax(scale Q K^T over keys lo <= j < hi) V; L = max + log(sum exp(score - max)).
 // Shapes: QKV [B,T,(H+2K)S]; R [B,T,4] u32 (lo, hi, qlo, qhi); O [B,T,HS]; L [B,H,T]; with CACHED also KV [B,C,2KS].
 // Bindings: QKV, R, O, L, and KV if CACHED (f32 or f16 storage; L f32, R u32).
-// Constants: switches VEC (4 or 1), SIZE (S / VEC), CACHED, SOURCE (QKV, or KV if CACHED); grid x = T/64, y = H, z = B.
+// Constants: switches VEC (2 or 1), SIZE (S / VEC, rounded up), CACHED, SOURCE (QKV, or KV if CACHED); grid x = T/64, y = H, z = B.
 // Numerics: f32; running maximum and sum over keys in order; a row without keys gives 0 and L = 0.
 #include "lib/tensor.wgsl" NAME=QKV BINDING=1 VEC=$(VEC)
 #include "lib/tensor.wgsl" NAME=O BINDING=2 VEC=$(VEC)
@@ -11,8 +11,8 @@
 #if CACHED
 #include "lib/tensor.wgsl" NAME=KV BINDING=5 VEC=$(VEC)
 #endif
-#include "attention/lib.wgsl"
-#include "attention/params.wgsl"
+#include "lib/attention.wgsl"
+#include "lib/attention_params.wgsl"
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) gid: vec3u) {

@@ -1,5 +1,5 @@
 // One tensor binding with typed access: NAME_load(i) and NAME_store(i, value), i counted in units of
-// VEC elements (4 or 1). Parameters: NAME, BINDING, VEC. The storage type follows the switch NAME_F16.
+// VEC elements (4, 2 or 1). Parameters: NAME, BINDING, VEC. The storage type follows the switch NAME_F16.
 // 16-bit scalars share a word with a neighbour that another thread may own, hence the atomics there.
 #include "lib/half.wgsl"
 #if $(NAME)_F16 && $(VEC) == 4
@@ -11,6 +11,10 @@ fn $(NAME)_load(i: u32) -> vec4f {
 fn $(NAME)_store(i: u32, v: vec4f) {
   $(NAME)[i] = vec2u(half_pair(v.xy), half_pair(v.zw));
 }
+#elif $(NAME)_F16 && $(VEC) == 2
+@group(0) @binding($(BINDING)) var<storage, read_write> $(NAME): array<u32>;
+fn $(NAME)_load(i: u32) -> vec2f { return unpack2x16float($(NAME)[i]); }
+fn $(NAME)_store(i: u32, v: vec2f) { $(NAME)[i] = half_pair(v); }
 #elif $(NAME)_F16
 @group(0) @binding($(BINDING)) var<storage, read_write> $(NAME): array<atomic<u32>>;
 fn $(NAME)_load(i: u32) -> f32 {
@@ -25,6 +29,10 @@ fn $(NAME)_store(i: u32, v: f32) {
 @group(0) @binding($(BINDING)) var<storage, read_write> $(NAME): array<vec4f>;
 fn $(NAME)_load(i: u32) -> vec4f { return $(NAME)[i]; }
 fn $(NAME)_store(i: u32, v: vec4f) { $(NAME)[i] = v; }
+#elif $(VEC) == 2
+@group(0) @binding($(BINDING)) var<storage, read_write> $(NAME): array<vec2f>;
+fn $(NAME)_load(i: u32) -> vec2f { return $(NAME)[i]; }
+fn $(NAME)_store(i: u32, v: vec2f) { $(NAME)[i] = v; }
 #else
 @group(0) @binding($(BINDING)) var<storage, read_write> $(NAME): array<f32>;
 fn $(NAME)_load(i: u32) -> f32 { return $(NAME)[i]; }

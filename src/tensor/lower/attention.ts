@@ -1,19 +1,55 @@
 /**
  * From attention nodes to kernel launches: one for the forward pass, three for the backward pass
- * (row dots, dQ, dK and dV). Which kernels run is decided by profile and can be forced through
- * `facts.choices.attention`: `naive`.
+ * (row dots, dQ, dK and dV). Which kernels run is decided by profile and size and can be forced
+ * through `facts.choices`: `attention` and `attention_grad`, each `naive`, `rows` or `tile`.
  */
+import { ScionError } from '../../base/errors.ts';
 import type { Node } from '../graph.ts';
 import type { Lowering, ParamValue } from '../op.ts';
 import { headLayout, readsCache } from '../ops/attention.ts';
 
-/** Vector width of a head size. */
-const vecOf = (headSize: number): number => (headSize % 4 === 0 ? 4 : 1);
+/** Kernel families: rows of queries (or keys) in a workgroup of each launch, and whether elements go four at a time. */
+const FAMILIES = {
+  naive: { forward: 64, query: 64, key: 64, wide: false },
+  rows: { forward: 32, query: 32, key: 32, wide: false },
+  tile: { forward: 64, query: 64, key: 64, wide: true },
+} as const;
+
+/** FLOPs of a launch below which compiling the longer kernel takes longer on a CPU adapter than it ever gains. */
+const SMALL = 2 ** 24;
+
+type Family = keyof typeof FAMILIES;
+
+/** Picks the kernels of a node. */
+function chooseAttention(l: Lowering, node: Node): Family {
+  const op = node.op.name === 'attention_cached' ? 'attention' : node.op.name;
+  const forced = l.facts.choices[op];
+  if (forced) {
+    if (!(forced in FAMILIES)) throw new ScionError('plan', `${op}: no kernels "${forced}"; there are ${Object.keys(FAMILIES).join(', ')}`);
+    return forced as Family;
+  }
+  if (l.facts.profile === 'specialised') return 'tile';
+  return node.op.cost(node).flops < SMALL ? 'naive' : 'rows';
+}
+
+/**
+ * Elements a load. GPUs take vec4. On CPU adapters a load costs by the element, and compile time by the text, so narrow
+ * ones are as fast and compile three times faster; 16-bit storage goes by pairs, since two share a word.
+ */
+function vecOf(family: Family, headSize: number, pairs: boolean): number {
+  if (FAMILIES[family].wide) return headSize % 4 === 0 ? 4 : 1;
+  return pairs && headSize % 2 === 0 ? 2 : 1;
+}
+
+/** Length of private arrays in units of VEC: few classes, so that head sizes share kernels. */
+function sizeClass(headSize: number, vec: number): number {
+  return Math.max(16, 2 ** Math.ceil(Math.log2(headSize))) / vec;
+}
 
 /** The uniform fields shared by all attention kernels. */
-function paramsOf(node: Node, tokens: number, keys: number, cached: boolean, accumulate: boolean): Record<string, ParamValue> {
+function paramsOf(node: Node, vec: number, tokens: number, keys: number, cached: boolean, accumulate: boolean): Record<string, ParamValue> {
   const { heads, kvHeads, headSize } = headLayout(node.op.name, node.attrs);
-  const size = headSize / vecOf(headSize);
+  const size = headSize / vec;
   return {
     tokens,
     keys,
@@ -37,13 +73,15 @@ export function lowerAttention(l: Lowering, node: Node): void {
   const ranges = node.inputs[cached ? 2 : 1];
   const [B, T] = qkv.shape;
   const keys = cached ? node.inputs[1].shape[1] : T;
-  const VEC = vecOf(headSize);
+  const family = chooseAttention(l, node);
+  // The forward pass reads pairs in f32 too: a fifth faster, and its kernel compiles in time all the same.
+  const VEC = vecOf(family, headSize, family === 'rows' || node.inputs.slice(0, cached ? 2 : 1).some((v) => v.dtype === 'f16'));
   l.dispatch({
-    kernel: 'attention/attention_naive',
-    switches: { VEC, SIZE: headSize / VEC, CACHED: cached, SOURCE: cached ? 'KV' : 'QKV' },
+    kernel: `attention/attention_${family}`,
+    switches: { VEC, SIZE: sizeClass(headSize, VEC), CACHED: cached, SOURCE: cached ? 'KV' : 'QKV' },
     bind: { QKV: qkv, O: node.outputs[0], R: ranges, L: node.outputs[1], ...(cached ? { KV: node.inputs[1] } : {}) },
-    params: paramsOf(node, T, keys, cached, false),
-    grid: [Math.ceil(T / 64), heads, B],
+    params: paramsOf(node, VEC, T, keys, cached, false),
+    grid: [Math.ceil(T / FAMILIES[family].forward), heads, B],
   });
 }
 
@@ -52,9 +90,11 @@ export function lowerAttentionGrad(l: Lowering, node: Node): void {
   const { heads, kvHeads, headSize } = headLayout(node.op.name, node.attrs);
   const [dOut, out, qkv, stats, ranges] = node.inputs;
   const [B, T] = qkv.shape;
-  const VEC = vecOf(headSize);
-  const switches = { VEC, SIZE: headSize / VEC };
-  const params = paramsOf(node, T, T, false, l.accumulates(0));
+  const family = chooseAttention(l, node);
+  const { query, key } = FAMILIES[family];
+  const VEC = vecOf(family, headSize, [dOut, qkv, node.outputs[0]].some((v) => v.dtype === 'f16'));
+  const switches = { VEC, SIZE: sizeClass(headSize, VEC) };
+  const params = paramsOf(node, VEC, T, T, false, l.accumulates(0));
   const dots = l.scratch(B * heads * T * 4);
   const { flops } = node.op.cost(node);
   l.dispatch({
@@ -66,6 +106,6 @@ export function lowerAttentionGrad(l: Lowering, node: Node): void {
     flops: 2 * B * heads * T * headSize,
   });
   const bind = { QKV: qkv, DO: dOut, DQKV: node.outputs[0], R: ranges, L: stats, D: dots };
-  l.dispatch({ kernel: 'attention/attention_grad_q_naive', switches, bind, params, grid: [Math.ceil(T / 64), heads, B], flops: (flops * 3) / 7 });
-  l.dispatch({ kernel: 'attention/attention_grad_kv_naive', switches, bind, params, grid: [Math.ceil(T / 64), kvHeads, B], flops: (flops * 4) / 7 });
+  l.dispatch({ kernel: `attention/attention_grad_q_${family}`, switches, bind, params, grid: [Math.ceil(T / query), heads, B], flops: (flops * 3) / 7 });
+  l.dispatch({ kernel: `attention/attention_grad_kv_${family}`, switches, bind, params, grid: [Math.ceil(T / key), kvHeads, B], flops: (flops * 4) / 7 });
 }

@@ -4,8 +4,16 @@ import { kvWrite } from '../../../src/tensor/ops/kv.ts';
 import type { OpCase } from '../case.ts';
 
 export const cases: OpCase[] = [];
-for (const [dtype, cacheType] of [['f32', 'f32'], ['f32', 'f16'], ['f16', 'f16']] as const) {
-  for (const [B, T, C, heads, kvHeads, headSize] of [[1, 1, 5, 1, 1, 8], [2, 5, 40, 4, 2, 16], [3, 7, 9, 3, 3, 10]] as const) {
+for (const [dtype, cacheType] of [
+  ['f32', 'f32'],
+  ['f32', 'f16'],
+  ['f16', 'f16'],
+] as const) {
+  for (const [B, T, C, heads, kvHeads, headSize] of [
+    [1, 1, 5, 1, 1, 8],
+    [2, 5, 40, 4, 2, 16],
+    [3, 7, 9, 3, 3, 10],
+  ] as const) {
     // Distinct slots within a row; one token of each longer row is skipped.
     const slots = Array.from({ length: B * T }, (_, i) => (i % T === 2 ? 0xffffffff : (i * 3 + Math.floor(i / T)) % T));
     for (let b = 0; b < B; b++) if (new Set(slots.slice(b * T, (b + 1) * T)).size !== T) throw new Error('slots of one row must differ');

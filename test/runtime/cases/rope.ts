@@ -35,7 +35,12 @@ for (const dtype of ['f32', 'f16'] as const) {
       op: 'rope',
       name: `rope in place ${name}`,
       dtype,
-      inputs: { positions: inputs.positions, x: { shape: [s.B, s.T, 9], dtype, fill: 'normal' }, w: { shape: [9, width], dtype, fill: 'normal' }, v: { shape: [width, 5], dtype, fill: { normal: 0.2 } } },
+      inputs: {
+        positions: inputs.positions,
+        x: { shape: [s.B, s.T, 9], dtype, fill: 'normal' },
+        w: { shape: [9, width], dtype, fill: 'normal' },
+        v: { shape: [width, 5], dtype, fill: { normal: 0.2 } },
+      },
       build: ({ x, w, v, positions }, g) => ({ y: matmul(rope(matmul(x, w), positions, g.constant('table', [50, s.headSize / 2, 2], table), s), v) }),
       wrt: ['x', 'w'],
       ...(dtype === 'f16' ? { tolerance: { value: 2e-3, reason: 'up to six roundings to f16 stand in a row' } } : {}),
