@@ -61,7 +61,7 @@ export class Chat {
 
   /**
    * Says something and streams the answer's text. If the stream is left early, what had been said so far counts.
-   * @throws ScionError `input` where the message alone does not fit the cache.
+   * @throws ScionError `input` where the message alone does not fit the cache; the message is then not part of the chat.
    */
   async *say(content: string): AsyncGenerator<string, void, void> {
     const { system: _, encode = (t, m) => encodeChat(t, m).ids, reserve, maxNewTokens, seed = 0, ...sampling } = this.options;
@@ -77,7 +77,11 @@ export class Chat {
     const fits = capacity - prompt.length + 1;
     if (fits < 1) {
       this.turns.pop();
-      throw new ScionError('input', `the message makes a prompt of ${prompt.length} ids, the model was opened with a capacity of ${capacity}; say less, or open it with more`, { prompt: prompt.length, capacity });
+      throw new ScionError(
+        'input',
+        `the message makes a prompt of ${prompt.length} ids, the model was opened with a capacity of ${capacity}; say less, or open it with more`,
+        { prompt: prompt.length, capacity },
+      );
     }
     const ids = this.model.generate(prompt, {
       ...sampling,
@@ -88,13 +92,19 @@ export class Chat {
       reuse: true,
     });
     let answer = '';
+    let failed = false;
     try {
       for await (const text of streamText(this.tokenizer, ids)) {
         answer += text;
         yield text;
       }
+    } catch (error) {
+      failed = true;
+      throw error;
     } finally {
-      this.turns.push({ role: 'assistant', content: answer });
+      // A failure takes the question back, so that it may be asked again; an answer left early counts as said.
+      if (failed) this.turns.pop();
+      else this.turns.push({ role: 'assistant', content: answer });
     }
   }
 }

@@ -8,15 +8,15 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { normError } from '../../test/runtime/case.ts';
 import { Random } from '../base/random.ts';
 import { openSafetensors } from '../formats/safetensors.ts';
-import { assumedFacts } from '../gpu/facts.ts';
 import { GpuDevice } from '../gpu/device.ts';
+import { assumedFacts } from '../gpu/facts.ts';
 import { host } from '../host/index.ts';
 import { type LlamaConfig, makeConfig, parseConfig } from '../nn/config.ts';
 import { initialValues, listHfViews, listParameters } from '../nn/parameters.ts';
 import { sizeOf } from '../tensor/types.ts';
 import { planTraining, type TrainSetup } from '../train/programs.ts';
 import { Stepper } from '../train/stepper.ts';
-import { Generator, type GenerateOptions, type InferOptions } from './generator.ts';
+import { type GenerateOptions, Generator, type InferOptions } from './generator.ts';
 import { chunkClass, planInference } from './plans.ts';
 import { packPieces, scoreDocuments, scoreWindows } from './score.ts';
 
@@ -70,7 +70,7 @@ describe('cache against a full forward pass', () => {
     const model = await Generator.open(device, config, await parametersOf(config, name), { precision: 'f32', capacity: T + 3 });
     const V = config.vocabSize;
     const error = (found: Float32Array, b: number, t: number) => normError(found, logits.subarray((b * T + t) * V, (b * T + t + 1) * V));
-    fixture.inputIds.forEach((ids) => expect(ids.length).toBe(T));
+    for (const ids of fixture.inputIds) expect(ids.length).toBe(T);
     let worst = 0;
     for (const [b, ids] of fixture.inputIds.entries()) {
       // Prefill in padded chunks of several lengths, then token by token.
@@ -140,8 +140,16 @@ describe('generate', () => {
     const model = await Generator.open(device, small, seeded(small, 3), options);
     await expect(collect(model, [], {})).rejects.toThrow(/empty prompt/);
     await expect(collect(model, [1, 61], {})).rejects.toThrow(/61 is no id of a vocabulary of 61/);
-    await expect(collect(model, [1, 2], { maxNewTokens: 40 })).rejects.toThrow(/prompt of 2 ids and 40 new ones need a capacity of 41, the model was opened with 40/);
-    await expect(collect(model, Array.from({ length: 41 }, () => 1), {})).rejects.toThrow(/opened with 40/);
+    await expect(collect(model, [1, 2], { maxNewTokens: 40 })).rejects.toThrow(
+      /prompt of 2 ids and 40 new ones need a capacity of 41, the model was opened with 40/,
+    );
+    await expect(
+      collect(
+        model,
+        Array.from({ length: 41 }, () => 1),
+        {},
+      ),
+    ).rejects.toThrow(/opened with 40/);
     await expect(scoreDocuments(model, [[1]])).rejects.toThrow(/without scoring/);
     expect(() => planInference(small, { precision: 'f32', capacity: 0 }, assumedFacts())).toThrow(/can do nothing/);
     const running = model.generate([1], { maxNewTokens: 3, stopIds: [] });
@@ -170,11 +178,38 @@ test('500 decode steps and scoring of varied lengths: at most 8 programs, nothin
   }
   expect(count).toBe(500);
   const random = new Random(4);
-  await scoreDocuments(model, Array.from({ length: 12 }, (_, i) => Array.from({ length: 1 + i * 7 }, () => random.below(61))));
-  for (const n of [1, 3, 9, 40, 140, 530]) await collect(model, Array.from({ length: n }, () => random.below(61)), { maxNewTokens: 2, stopIds: [], temperature: n % 2 });
+  await scoreDocuments(
+    model,
+    Array.from({ length: 12 }, (_, i) => Array.from({ length: 1 + i * 7 }, () => random.below(61))),
+  );
+  for (const n of [1, 3, 9, 40, 140, 530])
+    await collect(
+      model,
+      Array.from({ length: n }, () => random.below(61)),
+      { maxNewTokens: 2, stopIds: [], temperature: n % 2 },
+    );
   expect(created()).toEqual(after);
   model.destroy();
   expect(device.liveBytes).toBe(live);
+});
+
+test('matrices larger than one binding go through in row windows', async () => {
+  // 8 KiB: embedding and head (19 KiB) need three windows, gate-up (10 KiB) two; the cache of a layer fits.
+  const narrow = await GpuDevice.open({ limits: { maxStorageBufferBindingSize: 8192 } });
+  const wide = { ...small, vocabSize: 150 };
+  const run = async (on: GpuDevice) => {
+    const model = await Generator.open(on, wide, seeded(wide, 3), { precision: 'f32', capacity: 24, score: { batch: 1, tokens: 8 } });
+    const logits = await model.logits([1, 7, 149, 30, 70]);
+    const next = await model.append([128]);
+    const [{ nll }] = await scoreDocuments(model, [[7, 9, 130, 4, 149]]);
+    model.destroy();
+    return { logits, next, nll };
+  };
+  const [a, b] = [await run(device), await run(narrow)];
+  narrow.destroy();
+  expect(normError(b.logits, a.logits)).toBeLessThanOrEqual(LOGITS);
+  expect(normError(b.next, a.next)).toBeLessThanOrEqual(LOGITS);
+  expect(Math.abs(b.nll - a.nll)).toBeLessThanOrEqual(LOGITS * a.nll);
 });
 
 describe('on the weights of a training session', () => {
@@ -193,7 +228,8 @@ describe('on the weights of a training session', () => {
     stepper.session.writeState(precision === 'mixed' ? 'weight:embed' : 'embed', await seeded(small, 4)('embed'));
     expect(await attached.logits(prompt)).not.toEqual(before);
     // f32 from a mixed run uses its masters; an f32 run has no 16-bit weights to offer.
-    if (precision === 'f32') expect(() => Generator.attach(stepper.session, small, { precision: 'mixed', capacity: 8 })).toThrow(/another precision than mixed/);
+    if (precision === 'f32')
+      expect(() => Generator.attach(stepper.session, small, { precision: 'mixed', capacity: 8 })).toThrow(/another precision than mixed/);
     else Generator.attach(stepper.session, small, { precision: 'f32', capacity: 8 }).destroy();
     attached.destroy();
     apart.destroy();
@@ -231,7 +267,8 @@ describe('score', () => {
   test('windows with full context give what one large window gives, where attention is local enough to say', async () => {
     // One layer with a window of 4 keys: 4 tokens of context decide a token wholly, and rotary positions are relative.
     const config = { ...small, modelType: 'mistral' as const, numLayers: 1, slidingWindow: 4 };
-    const open = (tokens: number, batch: number) => Generator.open(device, config, seeded(config, 5), { precision: 'f32', capacity: 0, score: { batch, tokens } });
+    const open = (tokens: number, batch: number) =>
+      Generator.open(device, config, seeded(config, 5), { precision: 'f32', capacity: 0, score: { batch, tokens } });
     const random = new Random(8);
     const documents = [70, 1, 0, 13, 16, 17, 33].map((n) => Array.from({ length: n }, () => random.below(61)));
     const [whole, cut] = [await open(80, 3), await open(16, 2)];
@@ -240,10 +277,10 @@ describe('score', () => {
     a.forEach((d, i) => {
       expect(d.tokens).toBe(documents[i].length);
       expect(b[i].tokens).toBe(d.tokens);
-      d.tokenNll?.forEach((x, t) => expect(Math.abs(x - (b[i].tokenNll?.[t] ?? Number.NaN))).toBeLessThanOrEqual(1e-5));
+      for (const [t, x] of (d.tokenNll ?? []).entries()) expect(Math.abs(x - (b[i].tokenNll?.[t] ?? Number.NaN))).toBeLessThanOrEqual(1e-5);
     });
     const limited = await scoreDocuments(whole, documents, { maxTokens: 10 });
-    limited.forEach((d, i) => expect(d.tokens).toBe(Math.min(9, documents[i].length)));
+    expect(limited.map((d) => d.tokens)).toEqual(documents.map((d) => Math.min(9, d.length)));
     whole.destroy();
     cut.destroy();
   });
@@ -272,7 +309,12 @@ test('pieces: each in one row, rows never over-full', () => {
   expect(batches.every((rows) => rows.length <= 4)).toBe(true);
   const rows = batches.flat();
   for (const row of rows) expect(row.reduce((sum, p) => sum + p.length, 0)).toBeLessThanOrEqual(32);
-  expect(rows.flat().map((p) => p.document).sort((a, b) => a - b)).toEqual(pieces.map((p) => p.document));
+  expect(
+    rows
+      .flat()
+      .map((p) => p.document)
+      .sort((a, b) => a - b),
+  ).toEqual(pieces.map((p) => p.document));
 });
 
 test('chunks: the least class that holds all, or parts where most would be padding', () => {

@@ -4,6 +4,7 @@
  * of its logits. Sequences do not slide: a cache that is full is an error, never a silent loss of context.
  */
 import { ScionError } from '../base/errors.ts';
+import type { ReadParameter } from '../checkpoint/source.ts';
 import type { GpuDevice } from '../gpu/device.ts';
 import type { LlamaConfig } from '../nn/config.ts';
 import { listParameters, weightName } from '../nn/parameters.ts';
@@ -13,9 +14,6 @@ import { isPlainGreedy, Sampler, type SamplingOptions } from './sampler.ts';
 
 export { type InferOptions, planInference } from './plans.ts';
 export type { SamplingOptions } from './sampler.ts';
-
-/** Gives a parameter's f32 values by scion's name. */
-export type ReadParameter = (name: string) => Promise<Float32Array>;
 
 /** What one generation is asked for. */
 export interface GenerateOptions extends SamplingOptions {
@@ -64,7 +62,15 @@ export class Generator {
     this.held = Array.from({ length: B }, () => []);
     for (const T of plans.classes) {
       const make = (n: number) => new Uint32Array(n);
-      this.steps.set(T, { T, program: session.programs[stepName(T)], ids: make(B * T), positions: make(B * T), ranges: make(B * T * 4), slots: make(B * T), last: make(B) });
+      this.steps.set(T, {
+        T,
+        program: session.programs[stepName(T)],
+        ids: make(B * T),
+        positions: make(B * T),
+        ranges: make(B * T * 4),
+        slots: make(B * T),
+        last: make(B),
+      });
     }
   }
 
@@ -96,7 +102,10 @@ export class Generator {
     const own = plans.states.buffers().filter((b) => b.kind !== 'cache' && !session.shared.has(b.key));
     if (own.length > 0) {
       session.destroy();
-      throw new ScionError('internal', `attach: the session holds no ${own.map((b) => b.key).join(', ')}; it was made for another model or another precision than ${options.precision}`);
+      throw new ScionError(
+        'internal',
+        `attach: the session holds no ${own.map((b) => b.key).join(', ')}; it was made for another model or another precision than ${options.precision}`,
+      );
     }
     return new Generator(session, config, options, plans);
   }
@@ -176,7 +185,10 @@ export class Generator {
   /** Appends ids to the first sequence's cache and gives the logits f32 [V] after them. */
   async append(ids: readonly number[]): Promise<Float32Array> {
     if (this.held[0].length + ids.length > this.options.capacity || ids.length === 0) {
-      throw new ScionError('input', `${ids.length} ids after ${this.held[0].length} in the cache; the model was opened with a capacity of ${this.options.capacity}`);
+      throw new ScionError(
+        'input',
+        `${ids.length} ids after ${this.held[0].length} in the cache; the model was opened with a capacity of ${this.options.capacity}`,
+      );
     }
     this.take();
     try {
@@ -206,18 +218,23 @@ export class Generator {
     if (capacity === 0) throw new ScionError('usage', 'this model was opened for scoring alone; open it with a capacity to generate');
     if (prompt.length === 0) throw new ScionError('input', 'an empty prompt: give at least one id, the begin mark for a fresh text');
     for (const id of prompt) {
-      if (!Number.isInteger(id) || id < 0 || id >= this.config.vocabSize) throw new ScionError('input', `prompt: ${id} is no id of a vocabulary of ${this.config.vocabSize}`, { id });
+      if (!Number.isInteger(id) || id < 0 || id >= this.config.vocabSize)
+        throw new ScionError('input', `prompt: ${id} is no id of a vocabulary of ${this.config.vocabSize}`, { id });
     }
     if (asked !== undefined && !(Number.isInteger(asked) && asked >= 0)) throw new ScionError('usage', `maxNewTokens must be an integer from 0, got ${asked}`);
     // The last new token is never put into the cache.
     const room = capacity - prompt.length + 1;
     if (room < Math.max(1, asked ?? 1)) {
       const needed = prompt.length + Math.max(1, asked ?? 1) - 1;
-      throw new ScionError('input', `a prompt of ${prompt.length} ids and ${asked ?? 1} new ones need a capacity of ${needed}, the model was opened with ${capacity}; shorten the prompt, ask for fewer, or open it with a larger capacity`, {
-        prompt: prompt.length,
-        needed,
-        capacity,
-      });
+      throw new ScionError(
+        'input',
+        `a prompt of ${prompt.length} ids and ${asked ?? 1} new ones need a capacity of ${needed}, the model was opened with ${capacity}; shorten the prompt, ask for fewer, or open it with a larger capacity`,
+        {
+          prompt: prompt.length,
+          needed,
+          capacity,
+        },
+      );
     }
     return asked ?? room;
   }
@@ -244,7 +261,10 @@ export class Generator {
     return out.sort(([a], [b]) => a - b);
   }
 
-  private async extendSampled(tokens: readonly (readonly number[])[], choose: (row: number, logits: Float32Array) => number): Promise<[row: number, id: number][]> {
+  private async extendSampled(
+    tokens: readonly (readonly number[])[],
+    choose: (row: number, logits: Float32Array) => number,
+  ): Promise<[row: number, id: number][]> {
     const V = this.config.vocabSize;
     const out: [number, number][] = [];
     await this.extend(tokens, async (program, rows) => {

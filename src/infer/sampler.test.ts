@@ -44,7 +44,7 @@ describe('distribution', () => {
       const wanted = defined(logits, options, seen);
       expect(new Set(found.ids)).toEqual(new Set(wanted.keys()));
       // Two float64 sums in different order.
-      found.ids.forEach((id, i) => expect(found.probabilities[i]).toBeCloseTo(wanted.get(id) as number, 12));
+      for (const [i, id] of found.ids.entries()) expect(found.probabilities[i]).toBeCloseTo(wanted.get(id) as number, 12);
     }
   });
 

@@ -51,7 +51,8 @@ function largest(scores: ArrayLike<number>): number {
   let best = 0;
   for (let i = 0; i < scores.length; i++) {
     const x = scores[i];
-    if (Number.isNaN(x) || x === Number.POSITIVE_INFINITY) throw new ScionError('numeric', `the logit of token ${i} is ${x}: the weights or the run that made them are broken`, { id: i });
+    if (Number.isNaN(x) || x === Number.POSITIVE_INFINITY)
+      throw new ScionError('numeric', `the logit of token ${i} is ${x}: the weights or the run that made them are broken`, { id: i });
     if (x > scores[best]) best = i;
   }
   if (scores.length === 0 || scores[best] === Number.NEGATIVE_INFINITY) throw new ScionError('numeric', `no token of ${scores.length} has a finite logit`);

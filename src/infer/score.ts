@@ -86,11 +86,13 @@ export async function scoreDocuments(model: Generator, documents: readonly Array
   const { batch: B, tokens: T } = score;
   const { bosId = model.config.bosId, maxTokens = Number.POSITIVE_INFINITY, stride = Math.max(1, T >> 1), perToken = false } = options;
   if (!(maxTokens >= 1)) throw new ScionError('usage', `maxTokens must be at least 1, got ${maxTokens}`);
-  if (!Number.isInteger(stride) || stride < 1 || stride > T) throw new ScionError('usage', `stride must be an integer from 1 to the window of ${T}, got ${stride}`);
+  if (!Number.isInteger(stride) || stride < 1 || stride > T)
+    throw new ScionError('usage', `stride must be an integer from 1 to the window of ${T}, got ${stride}`);
   const all = documents.map((d, i) => {
     const ids = Uint32Array.from([...(bosId === null ? [] : [bosId]), ...Array.from(d)].slice(0, maxTokens));
     const foreign = ids.findIndex((id) => id >= model.config.vocabSize);
-    if (foreign >= 0) throw new ScionError('input', `document ${i}: id ${ids[foreign]} lies outside the vocabulary of ${model.config.vocabSize}`, { document: i });
+    if (foreign >= 0)
+      throw new ScionError('input', `document ${i}: id ${ids[foreign]} lies outside the vocabulary of ${model.config.vocabSize}`, { document: i });
     return ids;
   });
   const values = all.map((ids) => new Float32Array(Math.max(0, ids.length - 1)));
@@ -102,7 +104,14 @@ export async function scoreDocuments(model: Generator, documents: readonly Array
     feeds.ranges.fill(0);
     feeds.labels.fill(-100);
     rows.forEach((row, b) => {
-      feeds.ranges.set(attentionRanges(T, row.map((p) => p.length), model.config.slidingWindow ?? 0), b * T * 4);
+      feeds.ranges.set(
+        attentionRanges(
+          T,
+          row.map((p) => p.length),
+          model.config.slidingWindow ?? 0,
+        ),
+        b * T * 4,
+      );
       eachInput(row, b * T, (at, piece, i) => {
         const ids = all[piece.document];
         feeds.ids[at] = ids[piece.start + i];
@@ -120,7 +129,8 @@ export async function scoreDocuments(model: Generator, documents: readonly Array
   }
   return values.map((tokenNll, i) => {
     const bad = tokenNll.findIndex((x) => !Number.isFinite(x));
-    if (bad >= 0) throw new ScionError('numeric', `document ${i}: the loss of token ${bad} is ${tokenNll[bad]}; the weights are broken`, { document: i, token: bad });
+    if (bad >= 0)
+      throw new ScionError('numeric', `document ${i}: the loss of token ${bad} is ${tokenNll[bad]}; the weights are broken`, { document: i, token: bad });
     const nll = tokenNll.reduce((a, b) => a + b, 0);
     return { tokens: tokenNll.length, nll, ...(perToken ? { tokenNll } : {}) };
   });

@@ -5,11 +5,11 @@
  */
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { normError } from '../../test/runtime/case.ts';
 import { importLlama2c } from '../checkpoint/llama2c-import.ts';
 import { GpuDevice } from '../gpu/device.ts';
 import { host } from '../host/index.ts';
 import { loadTokenizer } from '../text/tokenizer.ts';
-import { normError } from '../../test/runtime/case.ts';
 import { Chat, streamText } from './chat.ts';
 import { Generator } from './generator.ts';
 import { scoreDocuments } from './score.ts';

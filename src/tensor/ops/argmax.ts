@@ -14,7 +14,12 @@ export const ARGMAX: Op = {
   infer(inputs) {
     const [x] = inputs;
     const float = inputs.length === 1 && (x.dtype === 'f32' || x.dtype === 'f16');
-    require_('argmax', float && x.shape.length >= 1 && x.shape[x.shape.length - 1] >= 1, 'one f32 or f16 input with a last axis of at least one element', inputs);
+    require_(
+      'argmax',
+      float && x.shape.length >= 1 && x.shape[x.shape.length - 1] >= 1,
+      'one f32 or f16 input with a last axis of at least one element',
+      inputs,
+    );
     return [{ shape: x.shape.slice(0, -1), dtype: 'u32' }];
   },
   lower(l, node) {

@@ -22,7 +22,13 @@ export const cases: OpCase[] = [];
 for (const frame of ['lanes', 'tree'] as const) {
   for (const dtype of ['f32', 'f16'] as const) {
     const base = { op: 'argmax', dtype, choices: { argmax: frame }, noDifferences: 'an index has no derivative' } as const;
-    for (const shape of [[1, 1], [67, 3], [2, 3, 255], [3, 257], [2, 1100]]) {
+    for (const shape of [
+      [1, 1],
+      [67, 3],
+      [2, 3, 255],
+      [3, 257],
+      [2, 1100],
+    ]) {
       cases.push({
         ...base,
         name: `argmax ${dtype} ${shape.join('x')} ${frame}`,
