@@ -1567,10 +1567,10 @@ fn philox(counter: vec4u, key: vec2u) -> vec4u {
   return c;
 }
 `,
-  "lib/rows.wgsl": `// The frame of a kernel that works on whole rows: defines \`main\`, which calls the kernel's rows(group, at) with
-// row block \`group\`. Sums over a row run from row_from(at) by ROW_STEP and end in row_sum; columns are written
-// from at.lane by COLUMN_STEP. Without TREE (generic) a thread has a row block to itself: no barriers.
-// With TREE a workgroup of WG lanes shares each row through workgroup memory; with SUBGROUPS too, subgroupAdd
+  "lib/rows.wgsl": `// The frame of a kernel that works on whole rows: defines \`main\`, which calls the kernel's rows(group, at) for
+// each row or block of rows. Sums over a row run from row_from(at) by ROW_STEP and end in row_sum; columns are written
+// from at.lane by COLUMN_STEP. Without TREE (generic) each is one thread's: no barriers.
+// With TREE a workgroup of WG lanes shares it through workgroup memory; with SUBGROUPS too, subgroupAdd
 // comes first (any width; how lanes map to subgroups is not assumed). WG is a power of two up to 256.
 // The kernel's Params need \`half\` = WG / 2: as data it keeps CPU drivers from unrolling the tree.
 #include "lib/grid.wgsl"
@@ -2510,7 +2510,6 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
 #include "lib/rows.wgsl"
 struct Params {
   rows: u32,
-  block: u32,
   half: u32,
   width: u32,
   heads: u32,
@@ -2521,29 +2520,27 @@ struct Params {
 }
 @group(0) @binding(0) var<uniform> P: Params;
 
-fn rows(group: u32, at: RowLane) {
-  let end = min((group + 1u) * P.block, P.rows);
-  for (var row = group * P.block; row < end; row++) {
-    let base = row * P.width;
-    let slot = row % P.slots;
-    var squares = 0.0;
-    var c = row_from(at);
-    while (c < P.width) {
-      let stop = min(c + 64u * ROW_STEP, P.width);
-      var part = Num();
-      for (; c < stop; c += ROW_STEP) {
-        let x = X_load(base + c);
-        part += x * x;
-      }
-      squares += lanes_sum(part);
+fn rows(row: u32, at: RowLane) {
+  if (row >= P.rows) { return; }
+  let base = row * P.width;
+  let slot = row % P.slots;
+  var squares = 0.0;
+  var c = row_from(at);
+  while (c < P.width) {
+    let stop = min(c + 64u * ROW_STEP, P.width);
+    var part = Num();
+    for (; c < stop; c += ROW_STEP) {
+      let x = X_load(base + c);
+      part += x * x;
     }
-    let scale = inverseSqrt(row_sum(vec2f(squares, 0.0), at).x * P.per_d + P.eps);
-    for (c = at.lane; c < P.width; c += COLUMN_STEP) {
-      var y = X_load(base + c);
-      if (slot < P.heads) { y *= scale * WQ_load(c); }
-      else if (slot < P.key_end) { y *= scale * WK_load(c); }
-      Y_store(base + c, y);
-    }
+    squares += lanes_sum(part);
+  }
+  let scale = inverseSqrt(row_sum(vec2f(squares, 0.0), at).x * P.per_d + P.eps);
+  for (c = at.lane; c < P.width; c += COLUMN_STEP) {
+    var y = X_load(base + c);
+    if (slot < P.heads) { y *= scale * WQ_load(c); }
+    else if (slot < P.key_end) { y *= scale * WK_load(c); }
+    Y_store(base + c, y);
   }
 }
 `,
@@ -2659,7 +2656,6 @@ fn rows(group: u32, at: RowLane) {
 #include "lib/rows.wgsl"
 struct Params {
   rows: u32,
-  block: u32,
   half: u32,
   width: u32,
   per_d: f32,
@@ -2675,29 +2671,27 @@ fn element(i: u32) -> Num {
 #endif
 }
 
-fn rows(group: u32, at: RowLane) {
-  let end = min((group + 1u) * P.block, P.rows);
-  for (var row = group * P.block; row < end; row++) {
-    let base = row * P.width;
-    var squares = 0.0;
-    var c = row_from(at);
-    while (c < P.width) {
-      let stop = min(c + 64u * ROW_STEP, P.width);
-      var part = Num();
-      for (; c < stop; c += ROW_STEP) {
-        let s = element(base + c);
-        part += s * s;
-      }
-      squares += lanes_sum(part);
-    }
-    let scale = inverseSqrt(row_sum(vec2f(squares, 0.0), at).x * P.per_d + P.eps);
-    for (c = at.lane; c < P.width; c += COLUMN_STEP) {
+fn rows(row: u32, at: RowLane) {
+  if (row >= P.rows) { return; }
+  let base = row * P.width;
+  var squares = 0.0;
+  var c = row_from(at);
+  while (c < P.width) {
+    let stop = min(c + 64u * ROW_STEP, P.width);
+    var part = Num();
+    for (; c < stop; c += ROW_STEP) {
       let s = element(base + c);
-#if RESIDUAL
-      S_store(base + c, s);
-#endif
-      Y_store(base + c, s * scale * W_load(c));
+      part += s * s;
     }
+    squares += lanes_sum(part);
+  }
+  let scale = inverseSqrt(row_sum(vec2f(squares, 0.0), at).x * P.per_d + P.eps);
+  for (c = at.lane; c < P.width; c += COLUMN_STEP) {
+    let s = element(base + c);
+#if RESIDUAL
+    S_store(base + c, s);
+#endif
+    Y_store(base + c, s * scale * W_load(c));
   }
 }
 `,
@@ -3205,7 +3199,6 @@ fn main(@builtin(global_invocation_id) gid: vec3u) {
 #include "lib/rows.wgsl"
 struct Params {
   rows: u32,
-  block: u32,
   half: u32,
   width: u32,
   total: u32,
@@ -3214,30 +3207,28 @@ struct Params {
 }
 @group(0) @binding(0) var<uniform> P: Params;
 
-fn rows(group: u32, at: RowLane) {
-  let last = min((group + 1u) * P.block, P.rows);
-  for (var row = group * P.block; row < last; row++) {
-    let base = row * P.width;
-    let end = min(base + P.width, P.total);
-    var i = base + row_from(at);
-    var y: f32;
-    if (P.largest != 0u) {
-      // Every lane starts from an element of the row: no constant stands in for minus infinity.
-      var largest = lanes_max(X_load(base));
-      for (; i < end; i += ROW_STEP) { largest = max(largest, lanes_max(X_load(i))); }
-      y = row_max(largest, at);
-    } else {
-      var sum = 0.0;
-      while (i < end) {
-        let stop = min(i + 64u * ROW_STEP, end);
-        var part = Num();
-        for (; i < stop; i += ROW_STEP) { part += X_load(i); }
-        sum += lanes_sum(part);
-      }
-      y = row_sum(vec2f(sum, 0.0), at).x * P.scale;
+fn rows(row: u32, at: RowLane) {
+  if (row >= P.rows) { return; }
+  let base = row * P.width;
+  let end = min(base + P.width, P.total);
+  var i = base + row_from(at);
+  var y: f32;
+  if (P.largest != 0u) {
+    // Every lane starts from an element of the row: no constant stands in for minus infinity.
+    var largest = lanes_max(X_load(base));
+    for (; i < end; i += ROW_STEP) { largest = max(largest, lanes_max(X_load(i))); }
+    y = row_max(largest, at);
+  } else {
+    var sum = 0.0;
+    while (i < end) {
+      let stop = min(i + 64u * ROW_STEP, end);
+      var part = Num();
+      for (; i < stop; i += ROW_STEP) { part += X_load(i); }
+      sum += lanes_sum(part);
     }
-    if (at.lane == 0u) { Y_store(row, y); }
+    y = row_sum(vec2f(sum, 0.0), at).x * P.scale;
   }
+  if (at.lane == 0u) { Y_store(row, y); }
 }
 `,
   "reduce/softmax.wgsl": `// Purpose: softmax or its logarithm over rows.
@@ -3252,36 +3243,33 @@ fn rows(group: u32, at: RowLane) {
 #include "lib/rows.wgsl"
 struct Params {
   rows: u32,
-  block: u32,
   half: u32,
   width: u32,
   logarithm: u32,
 }
 @group(0) @binding(0) var<uniform> P: Params;
 
-fn rows(group: u32, at: RowLane) {
-  let last = min((group + 1u) * P.block, P.rows);
-  for (var row = group * P.block; row < last; row++) {
-    let base = row * P.width;
-    var largest = lanes_max(X_load(base));
-    var c = row_from(at);
-    for (; c < P.width; c += ROW_STEP) { largest = max(largest, lanes_max(X_load(base + c))); }
-    let m = row_max(largest, at);
-    var sum = 0.0;
-    c = row_from(at);
-    while (c < P.width) {
-      let stop = min(c + 64u * ROW_STEP, P.width);
-      var part = Num();
-      for (; c < stop; c += ROW_STEP) { part += exp(max(X_load(base + c) - m, Num(-87.0))); }
-      sum += lanes_sum(part);
-    }
-    let total = row_sum(vec2f(sum, 0.0), at).x;
-    let log_total = log(total);
-    for (c = at.lane; c < P.width; c += COLUMN_STEP) {
-      let x = X_load(base + c) - m;
-      if (P.logarithm != 0u) { Y_store(base + c, x - log_total); }
-      else { Y_store(base + c, exp(max(x, Num(-87.0))) / total); }
-    }
+fn rows(row: u32, at: RowLane) {
+  if (row >= P.rows) { return; }
+  let base = row * P.width;
+  var largest = lanes_max(X_load(base));
+  var c = row_from(at);
+  for (; c < P.width; c += ROW_STEP) { largest = max(largest, lanes_max(X_load(base + c))); }
+  let m = row_max(largest, at);
+  var sum = 0.0;
+  c = row_from(at);
+  while (c < P.width) {
+    let stop = min(c + 64u * ROW_STEP, P.width);
+    var part = Num();
+    for (; c < stop; c += ROW_STEP) { part += exp(max(X_load(base + c) - m, Num(-87.0))); }
+    sum += lanes_sum(part);
+  }
+  let total = row_sum(vec2f(sum, 0.0), at).x;
+  let log_total = log(total);
+  for (c = at.lane; c < P.width; c += COLUMN_STEP) {
+    let x = X_load(base + c) - m;
+    if (P.logarithm != 0u) { Y_store(base + c, x - log_total); }
+    else { Y_store(base + c, exp(max(x, Num(-87.0))) / total); }
   }
 }
 `,
@@ -3298,7 +3286,6 @@ fn rows(group: u32, at: RowLane) {
 #include "lib/rows.wgsl"
 struct Params {
   rows: u32,
-  block: u32,
   half: u32,
   width: u32,
   logarithm: u32,
@@ -3306,33 +3293,31 @@ struct Params {
 }
 @group(0) @binding(0) var<uniform> P: Params;
 
-fn rows(group: u32, at: RowLane) {
-  let last = min((group + 1u) * P.block, P.rows);
-  for (var row = group * P.block; row < last; row++) {
-    let base = row * P.width;
-    var sum = 0.0;
-    var c = row_from(at);
-    while (c < P.width) {
-      let stop = min(c + 64u * ROW_STEP, P.width);
-      var part = Num();
-      for (; c < stop; c += ROW_STEP) {
-        var term = DY_load(base + c);
-        if (P.logarithm == 0u) { term *= Y_load(base + c); }
-        part += term;
-      }
-      sum += lanes_sum(part);
+fn rows(row: u32, at: RowLane) {
+  if (row >= P.rows) { return; }
+  let base = row * P.width;
+  var sum = 0.0;
+  var c = row_from(at);
+  while (c < P.width) {
+    let stop = min(c + 64u * ROW_STEP, P.width);
+    var part = Num();
+    for (; c < stop; c += ROW_STEP) {
+      var term = DY_load(base + c);
+      if (P.logarithm == 0u) { term *= Y_load(base + c); }
+      part += term;
     }
-    let total = row_sum(vec2f(sum, 0.0), at).x;
-    for (c = at.lane; c < P.width; c += COLUMN_STEP) {
-      let i = base + c;
-      let y = Y_load(i);
-      let dy = DY_load(i);
-      var dx: Num;
-      if (P.logarithm != 0u) { dx = dy - exp(clamp(y, Num(-87.0), Num(0.0))) * total; }
-      else { dx = y * (dy - total); }
-      if (P.accumulate != 0u) { dx += DX_load(i); }
-      DX_store(i, dx);
-    }
+    sum += lanes_sum(part);
+  }
+  let total = row_sum(vec2f(sum, 0.0), at).x;
+  for (c = at.lane; c < P.width; c += COLUMN_STEP) {
+    let i = base + c;
+    let y = Y_load(i);
+    let dy = DY_load(i);
+    var dx: Num;
+    if (P.logarithm != 0u) { dx = dy - exp(clamp(y, Num(-87.0), Num(0.0))) * total; }
+    else { dx = y * (dy - total); }
+    if (P.accumulate != 0u) { dx += DX_load(i); }
+    DX_store(i, dx);
   }
 }
 `,

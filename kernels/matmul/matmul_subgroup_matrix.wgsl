@@ -1,9 +1,10 @@
-// Purpose: v4 of the ladder, tensor cores: eight subgroups of 32 lanes compute a 128 x 128 tile, each 64 x 32 of it in 16 x 16 fragments,
-//   from f16 tiles staged in shared memory. Never run on a CPU adapter; compile-checked on the null backend.
+// Purpose: v4 of the ladder, tensor cores: eight (four) subgroups of 32 lanes compute a 128 x 128 (64 x 64) tile, each 64 x 32 (32 x 32) of it
+//   in 16 x 16 fragments, from f16 tiles staged in shared memory. Never run on a CPU adapter; compile-checked on the null backend.
 // Formula: C[z,m,n] = alpha * sum_k A[z,m,k] * B[z,k,n] (+ C if accumulate) (+ D under ADD).
 // Shapes: A [Z,M,K] or [Z,K,M] (TA); B [Z,K,N] or [Z,N,K] (TB); C, D [Z,M,N]; strides and offsets in elements.
 // Bindings: A, B, C, and D under ADD; A and B should be stored as f16 (f32 is rounded to f16 when staged).
-// Constants: TA, TB; AVEC, BVEC 4 (contiguous axis, strides and offsets multiples of 4) or 1; grid x = N/128, y = M/128, z = Z.
+// Constants: TA, TB; AVEC, BVEC 4 (contiguous axis, strides and offsets multiples of 4) or 1; TILE 128 or 64 with LANES 256 or 128;
+//   grid x = N/TILE, y = M/TILE, z = Z.
 // Numerics: f16 products, f32 sums in the hardware's order within 16 terms, then along K in order (no blocks of 256: fragments cannot be added on every driver).
 enable f16;
 enable subgroups;
@@ -24,35 +25,39 @@ struct Params {
   accumulate: u32,
 }
 @group(0) @binding(0) var<uniform> P: Params;
+const TILE = $(TILE)u;
+const LANES = $(LANES)u;
 const KT = 32u;
+// Fragments a subgroup holds: FM high, two wide.
+const FM = TILE / 32u;
 // Rows are padded by 8 halves against bank conflicts.
 const S = KT + 8u;
-var<workgroup> tile_a: array<f16, 128 * S>;
-var<workgroup> tile_b: array<f16, 128 * S>;
+var<workgroup> tile_a: array<f16, TILE * S>;
+var<workgroup> tile_b: array<f16, TILE * S>;
 // One fragment a subgroup on its way to C.
-var<workgroup> staged: array<f32, 8 * 256>;
+var<workgroup> staged: array<f32, LANES * 8u>;
 
 alias Left = subgroup_matrix_left<f16, 16, 16>;
 alias Right = subgroup_matrix_right<f16, 16, 16>;
 alias Result = subgroup_matrix_result<f32, 16, 16>;
 
-@compute @workgroup_size(256) @subgroup_size(32)
+@compute @workgroup_size($(LANES)) @subgroup_size(32)
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32, @builtin(subgroup_id) group: u32, @builtin(subgroup_invocation_id) inner: u32) {
-  let m0 = wg.y * 128u;
-  let n0 = wg.x * 128u;
+  let m0 = wg.y * TILE;
+  let n0 = wg.x * TILE;
   let a0 = P.a0 + wg.z * P.za;
   let b0 = P.b0 + wg.z * P.zb;
-  // Subgroups stand 2 high and 4 wide.
-  let gm = (group / 4u) * 64u;
-  let gn = (group % 4u) * 32u;
-  var total: array<Result, 8>;
-  for (var i = 0u; i < 8u; i++) { total[i] = Result(); }
+  // Subgroups stand two high and TILE / 32 wide.
+  let gm = (group / FM) * (TILE / 2u);
+  let gn = (group % FM) * 32u;
+  var total: array<Result, 2u * FM>;
+  for (var i = 0u; i < 2u * FM; i++) { total[i] = Result(); }
   for (var k0 = 0u; k0 < P.k; k0 += KT) {
-    for (var t = lane; t < 128u * KT / 4u; t += 256u) {
+    for (var t = lane; t < TILE * KT / 4u; t += LANES) {
       var v = vec4f();
 #if TA
-      let k = t / 32u;
-      let m = (t % 32u) * 4u;
+      let k = t / (TILE / 4u);
+      let m = (t % (TILE / 4u)) * 4u;
       let at = a0 + (k0 + k) * P.lda + m0 + m;
       if (k0 + k < P.k) {
 #if AVEC == 4
@@ -76,7 +81,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
       for (var j = 0u; j < 4u; j++) { tile_a[m * S + k + j] = f16(v[j]); }
 #endif
     }
-    for (var t = lane; t < 128u * KT / 4u; t += 256u) {
+    for (var t = lane; t < TILE * KT / 4u; t += LANES) {
       var v = vec4f();
 #if TB
       let k = (t % 8u) * 4u;
@@ -91,8 +96,8 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
       }
       for (var j = 0u; j < 4u; j++) { tile_b[n * S + k + j] = f16(v[j]); }
 #else
-      let k = t / 32u;
-      let n = (t % 32u) * 4u;
+      let k = t / (TILE / 4u);
+      let n = (t % (TILE / 4u)) * 4u;
       let at = b0 + (k0 + k) * P.ldb + n0 + n;
       if (k0 + k < P.k) {
 #if BVEC == 4
@@ -106,16 +111,16 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
     }
     workgroupBarrier();
     for (var k = 0u; k < KT; k += 16u) {
-      var left: array<Left, 4>;
-      for (var i = 0u; i < 4u; i++) { left[i] = subgroupMatrixLoad<Left, row_major>(&tile_a, (gm + 16u * i) * S + k, S); }
+      var left: array<Left, FM>;
+      for (var i = 0u; i < FM; i++) { left[i] = subgroupMatrixLoad<Left, row_major>(&tile_a, (gm + 16u * i) * S + k, S); }
       for (var j = 0u; j < 2u; j++) {
         let right = subgroupMatrixLoad<Right, col_major>(&tile_b, (gn + 16u * j) * S + k, S);
-        for (var i = 0u; i < 4u; i++) { total[2u * i + j] = subgroupMatrixMultiplyAccumulate(left[i], right, total[2u * i + j]); }
+        for (var i = 0u; i < FM; i++) { total[2u * i + j] = subgroupMatrixMultiplyAccumulate(left[i], right, total[2u * i + j]); }
       }
     }
     workgroupBarrier();
   }
-  for (var f = 0u; f < 8u; f++) {
+  for (var f = 0u; f < 2u * FM; f++) {
     subgroupMatrixStore<row_major>(&staged, group * 256u, total[f], 16u);
     workgroupBarrier();
     for (var e = inner; e < 256u; e += 32u) {

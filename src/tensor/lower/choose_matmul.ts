@@ -1,7 +1,8 @@
 /**
  * Which matmul kernel runs, from sizes, layout, storage and device facts alone, so that a plan made
  * without a device says the same. `facts.choices.matmul` forces one wherever it is legal: `naive`,
- * `generic/ROWSxCOLSxLANES`, `matvec/SPLIT`, `tiled/TMxTNxKT` or `tiled/TMxTNxKTxPARTS`, `subgroup_matrix`.
+ * `generic/ROWSxCOLSxLANES`, `matvec/SPLIT`, `tiled/TMxTNxKT` or `tiled/TMxTNxKTxPARTS`, `subgroup_matrix/TILE`
+ * (tensor cores are never taken unasked: no adapter at hand could run them).
  */
 import { ScionError } from '../../base/errors.ts';
 import type { DeviceFacts } from '../../gpu/facts.ts';
@@ -16,7 +17,8 @@ export type MatmulChoice =
   | { readonly kernel: 'matvec'; readonly split: number }
   /** Shared-memory tiles; K in `parts` that a second pass adds up. */
   | { readonly kernel: 'tiled'; readonly tm: number; readonly tn: number; readonly kt: number; readonly parts: number }
-  | { readonly kernel: 'subgroup_matrix' };
+  /** Tensor cores, tiles of `tile` x `tile`. */
+  | { readonly kernel: 'subgroup_matrix'; readonly tile: number };
 
 /** What the choice depends on besides the device. */
 export interface MatmulProblem {
@@ -47,7 +49,7 @@ function parseChoice(text: string): MatmulChoice {
   const [x, y, w, v = 1] = sizes;
   const fits = (count: number) => sizes.length === count && sizes.every((s) => Number.isInteger(s) && s >= 1);
   if (kernel === 'naive' && fits(0)) return { kernel };
-  if (kernel === 'subgroup_matrix' && fits(0)) return { kernel };
+  if (kernel === 'subgroup_matrix' && fits(1) && (x === 64 || x === 128)) return { kernel, tile: x };
   if (kernel === 'generic' && fits(3) && x % 4 === 0) return { kernel, rows: x, cols: y, lanes: w };
   if (kernel === 'matvec' && fits(1) && x <= 64 && (x & (x - 1)) === 0) return { kernel, split: x };
   const tiles = [64, 128];
@@ -55,7 +57,7 @@ function parseChoice(text: string): MatmulChoice {
     return { kernel, tm: x, tn: y, kt: w, parts: v };
   throw new ScionError(
     'plan',
-    `matmul: there is no kernel "${text}"; use naive, generic/ROWSxCOLSxLANES (rows a multiple of 4), matvec/SPLIT (a power of two up to 64), tiled/TMxTNxKT[xPARTS] (64 or 128, 64 or 128, 8 or 16), subgroup_matrix`,
+    `matmul: there is no kernel "${text}"; use naive, generic/ROWSxCOLSxLANES (rows a multiple of 4), matvec/SPLIT (a power of two up to 64), tiled/TMxTNxKT[xPARTS] (64 or 128, 64 or 128, 8 or 16), subgroup_matrix/TILE (64 or 128)`,
   );
 }
 
@@ -78,7 +80,7 @@ function legal(c: MatmulChoice, p: MatmulProblem, facts: DeviceFacts): boolean {
     case 'subgroup_matrix':
       return (
         ['chromium-experimental-subgroup-matrix', 'shader-f16', 'subgroups', 'subgroup-size-control'].every((f) => facts.features.includes(f)) &&
-        facts.limits.maxComputeWorkgroupStorageSize >= 2 * 128 * 40 * 2 + 8 * 256 * 4
+        facts.limits.maxComputeWorkgroupStorageSize >= c.tile * (2 * 40 * 2 + 64)
       );
   }
 }

@@ -95,8 +95,8 @@ export function launchMatmul(l: Lowering, s: MatmulLaunch): void {
       grid = [Math.ceil(n / choice.tn), Math.ceil(m / choice.tm), parts > 1 ? parts : z];
       break;
     case 'subgroup_matrix':
-      Object.assign(switches, { AVEC: avec, BVEC: bvec });
-      grid = [Math.ceil(n / 128), Math.ceil(m / 128), z];
+      Object.assign(switches, { AVEC: avec, BVEC: bvec, TILE: choice.tile, LANES: 2 * choice.tile });
+      grid = [Math.ceil(n / choice.tile), Math.ceil(m / choice.tile), z];
       break;
   }
   if (grid.some((g) => g > 65535)) {
