@@ -85,6 +85,8 @@ export class GpuDevice {
   readonly facts: DeviceFacts;
   /** Live buffer bytes made through this object. */
   liveBytes = 0;
+  /** The most there ever were at once. */
+  peakBytes = 0;
   liveBuffers = 0;
   /** Objects created since opening; a steady step adds none. */
   readonly created = { buffers: 0, bindGroups: 0, pipelines: 0, submits: 0, dispatches: 0 };
@@ -177,6 +179,7 @@ export class GpuDevice {
     this.created.buffers++;
     this.liveBuffers++;
     this.liveBytes += size;
+    this.peakBytes = Math.max(this.peakBytes, this.liveBytes);
     this.sizes.set(buffer, size);
     return buffer;
   }

@@ -1,0 +1,145 @@
+/**
+ * A training run from prepared data to a finished folder: plans, opens folder and device, trains, and
+ * leaves everything open for what comes after (questions, export). Command line, page and library all
+ * start runs through here, so that they are the same run.
+ */
+import { configToJson } from '../nn/config.ts';
+import type { DeviceOptions } from '../gpu/device.ts';
+import { GpuDevice } from '../gpu/device.ts';
+import type { DeviceFacts } from '../gpu/facts.ts';
+import { host } from '../host/index.ts';
+import { exportHf } from '../checkpoint/hf.ts';
+import { joinPath } from '../base/path.ts';
+import { PackLoader } from '../data/loader.ts';
+import { checkSchedule, type Schedule } from '../optim/schedule.ts';
+import { saveTokenizer, type Tokenizer } from '../text/tokenizer.ts';
+import type { RunData } from './data.ts';
+import { planTraining, type TrainPlans, type TrainSetup } from './programs.ts';
+import { joinHooks, RunFolder } from './run-folder.ts';
+import type { ReadParameter } from './stepper.ts';
+import { Trainer, type TrainHooks, type TrainResult } from './trainer.ts';
+
+/** What a run is made of. */
+export interface RunOptions {
+  readonly setup: TrainSetup;
+  readonly schedule: Schedule;
+  readonly accumulate: number;
+  readonly data: RunData;
+  readonly tokenizer: Tokenizer;
+  readonly seed: number;
+  /** Parameters to start from; seeded random ones by default. */
+  readonly initial?: ReadParameter;
+  readonly validateEvery: number;
+  readonly saveEvery: number;
+  readonly keep?: number;
+  /** Run folder; null trains in memory only. */
+  readonly out: string | null;
+  readonly resume: boolean;
+  readonly device?: DeviceOptions;
+  readonly hooks?: TrainHooks;
+  readonly stop?: { requested: boolean };
+  readonly version: string;
+  /** More for `config.json`: where the data came from. It must not differ at a resume. */
+  readonly about?: Readonly<Record<string, unknown>>;
+}
+
+/** A run that is open: call `train`, then what you like, then `close`. */
+export class Run {
+  readonly options: RunOptions;
+  readonly plans: TrainPlans;
+  readonly facts: DeviceFacts;
+  readonly trainer: Trainer;
+  readonly folder: RunFolder | null;
+  /** The step it starts at: 0, or where the checkpoint stood. */
+  readonly firstStep: number;
+
+  private constructor(options: RunOptions, plans: TrainPlans, facts: DeviceFacts, trainer: Trainer, folder: RunFolder | null, firstStep: number) {
+    this.options = options;
+    this.plans = plans;
+    this.facts = facts;
+    this.trainer = trainer;
+    this.folder = folder;
+    this.firstStep = firstStep;
+  }
+
+  /** Opens folder and device, allocates, takes up a checkpoint if there is one to resume. */
+  static async open(options: RunOptions): Promise<Run> {
+    checkSchedule(options.schedule);
+    const { setup, data, out } = options;
+    const opened = await GpuDevice.open(options.device);
+    const plans = planTraining(setup, opened.facts);
+    let spare: GpuDevice | null = opened;
+    let folder: RunFolder | null = null;
+    try {
+      folder = out === null ? null : await RunFolder.open({ dir: out, config: describeRun(options), version: options.version, resume: options.resume, keep: options.keep });
+      if (out !== null) await saveTokenizer((await host()).files, options.tokenizer, joinPath(out, 'tokenizer'));
+      let logHooks: TrainHooks = {};
+      const trainer = new Trainer({
+        setup,
+        plans,
+        schedule: options.schedule,
+        steps: options.schedule.steps,
+        accumulate: options.accumulate,
+        source: new PackLoader(data.train, { B: setup.batch, seed: options.seed }),
+        validation: data.validation,
+        validateEvery: options.validateEvery,
+        saveEvery: options.saveEvery,
+        checkpointer: folder,
+        openDevice: async () => {
+          const device = spare ?? (await GpuDevice.open(options.device));
+          spare = null;
+          return device;
+        },
+        initial: options.initial ? { read: options.initial } : { seed: options.seed },
+        stop: options.stop,
+        hooks: joinHooks(
+          // The logs open once it is known at which step they go on.
+          { onStep: (r) => logHooks.onStep?.(r), onValidate: (v) => logHooks.onValidate?.(v), onEvent: (e) => logHooks.onEvent?.(e) },
+          options.hooks ?? {},
+        ),
+      });
+      const firstStep = await trainer.open();
+      if (folder) logHooks = await folder.openLogs(firstStep, plans.memory.total);
+      return new Run(options, plans, opened.facts, trainer, folder, firstStep);
+    } catch (error) {
+      await folder?.close();
+      opened.destroy();
+      throw error;
+    }
+  }
+
+  /** Trains to the end, or to an interrupt. */
+  train(): Promise<TrainResult> {
+    return this.trainer.run();
+  }
+
+  /** Writes the model as a Hugging Face folder with its tokenizer; an earlier export there is replaced. */
+  async exportModel(dir: string, dtype: 'f32' | 'f16' | 'bf16' = 'f32'): Promise<void> {
+    const { files } = await host();
+    const { session } = this.trainer.stepper;
+    await files.remove(dir);
+    await exportHf(files, dir, this.options.setup.model, async (name) => (await session.readState(name)) as Float32Array, { dtype });
+    await saveTokenizer(files, this.options.tokenizer, dir);
+  }
+
+  /** Frees the device, closes logs, gives up the lock. */
+  async close(): Promise<void> {
+    await this.trainer.close();
+    await this.folder?.close();
+  }
+}
+
+/** What must be the same at a resume, as plain JSON; `config.json` of the run folder. */
+export function describeRun(options: RunOptions): Record<string, unknown> {
+  const { model, ...setup } = options.setup;
+  return {
+    model: configToJson(model),
+    setup,
+    schedule: options.schedule,
+    accumulate: options.accumulate,
+    seed: options.seed,
+    packs: options.data.train.length,
+    trainBytes: options.data.trainBytes,
+    ...options.about,
+  };
+}
