@@ -1,13 +1,14 @@
-// The frame of a kernel whose workgroups own whole rows: defines `main`, which calls the kernel's
-// rows(group, at). Lane l writes columns l, l + WG, ...; sums over a row run from row_from(at) by ROW_STEP
-// and end in row_sum. Without TREE (generic) every lane sums the whole row itself: loads are uniform, no
-// barrier. With TREE lanes share the sum through workgroup memory; with SUBGROUPS too, subgroupAdd comes
-// first (any width; the mapping of lanes to subgroups is not assumed). WG is a power of two up to 256.
+// The frame of a kernel that works on whole rows: defines `main`, which calls the kernel's rows(group, at) for
+// each row or block of rows. Sums over a row run from row_from(at) by ROW_STEP and end in row_sum; columns are written
+// from at.lane by COLUMN_STEP. Without TREE (generic) each is one thread's: no barriers.
+// With TREE a workgroup of WG lanes shares it through workgroup memory; with SUBGROUPS too, subgroupAdd
+// comes first (any width; how lanes map to subgroups is not assumed). WG is a power of two up to 256.
 // The kernel's Params need `half` = WG / 2: as data it keeps CPU drivers from unrolling the tree.
 #include "lib/grid.wgsl"
 struct RowLane { lane: u32, subgroup: u32, subgroups: u32 }
 #if TREE
 const ROW_STEP = $(WG)u;
+const COLUMN_STEP = $(WG)u;
 var<workgroup> row_part: array<vec2f, $(WG)>;
 fn row_from(at: RowLane) -> u32 { return at.lane; }
 #if SUBGROUPS
@@ -54,6 +55,7 @@ fn row_max(v: f32, at: RowLane) -> f32 {
 #endif
 #else
 const ROW_STEP = 1u;
+const COLUMN_STEP = 1u;
 fn row_from(at: RowLane) -> u32 { return 0u; }
 fn row_sum(v: vec2f, at: RowLane) -> vec2f { return v; }
 fn row_max(v: f32, at: RowLane) -> f32 { return v; }
@@ -71,7 +73,9 @@ fn main(
 ) {
 #if TREE && SUBGROUPS
   rows(flat_group(wg, nwg), RowLane(lane, subgroup, subgroups));
-#else
+#elif TREE
   rows(flat_group(wg, nwg), RowLane(lane, 0u, 1u));
+#else
+  rows(flat_group(wg, nwg) * $(WG)u + lane, RowLane(0u, 0u, 1u));
 #endif
 }

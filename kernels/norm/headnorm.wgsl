@@ -12,7 +12,6 @@
 #include "lib/rows.wgsl"
 struct Params {
   rows: u32,
-  block: u32,
   half: u32,
   width: u32,
   heads: u32,
@@ -23,28 +22,26 @@ struct Params {
 }
 @group(0) @binding(0) var<uniform> P: Params;
 
-fn rows(group: u32, at: RowLane) {
-  let end = min((group + 1u) * P.block, P.rows);
-  for (var row = group * P.block; row < end; row++) {
-    let base = row * P.width;
-    let slot = row % P.slots;
-    var squares = 0.0;
-    var c = row_from(at);
-    while (c < P.width) {
-      let stop = min(c + 64u * ROW_STEP, P.width);
-      var part = Num();
-      for (; c < stop; c += ROW_STEP) {
-        let x = X_load(base + c);
-        part += x * x;
-      }
-      squares += lanes_sum(part);
+fn rows(row: u32, at: RowLane) {
+  if (row >= P.rows) { return; }
+  let base = row * P.width;
+  let slot = row % P.slots;
+  var squares = 0.0;
+  var c = row_from(at);
+  while (c < P.width) {
+    let stop = min(c + 64u * ROW_STEP, P.width);
+    var part = Num();
+    for (; c < stop; c += ROW_STEP) {
+      let x = X_load(base + c);
+      part += x * x;
     }
-    let scale = inverseSqrt(row_sum(vec2f(squares, 0.0), at).x * P.per_d + P.eps);
-    for (c = at.lane; c < P.width; c += $(WG)u) {
-      var y = X_load(base + c);
-      if (slot < P.heads) { y *= scale * WQ_load(c); }
-      else if (slot < P.key_end) { y *= scale * WK_load(c); }
-      Y_store(base + c, y);
-    }
+    squares += lanes_sum(part);
+  }
+  let scale = inverseSqrt(row_sum(vec2f(squares, 0.0), at).x * P.per_d + P.eps);
+  for (c = at.lane; c < P.width; c += COLUMN_STEP) {
+    var y = X_load(base + c);
+    if (slot < P.heads) { y *= scale * WQ_load(c); }
+    else if (slot < P.key_end) { y *= scale * WK_load(c); }
+    Y_store(base + c, y);
   }
 }

@@ -30,6 +30,7 @@ struct Params {
 @group(0) @binding(0) var<uniform> P: Params;
 
 fn rows(group: u32, at: RowLane) {
+  if (group * P.chunks * P.block >= P.rows) { return; }
   // Of each row of a chunk: r, r^3 * mean(g * x), and 1 for a query head, 2 for a key head, 0 for a value head.
   var stats: array<vec3f, 16>;
   for (var chunk = 0u; chunk < P.chunks; chunk++) {
@@ -57,7 +58,7 @@ fn rows(group: u32, at: RowLane) {
       let r = inverseSqrt(total.x * P.per_d + P.eps);
       stats[k] = vec3f(r, r * r * r * total.y * P.per_d, select(select(0.0, 2.0, slot < P.key_end), 1.0, slot < P.heads));
     }
-    for (var c = at.lane; c < P.width; c += $(WG)u) {
+    for (var c = at.lane; c < P.width; c += COLUMN_STEP) {
       let wq = WQ_load(c);
       let wk = WK_load(c);
       var dwq = Num();

@@ -15,7 +15,6 @@
 #include "lib/rows.wgsl"
 struct Params {
   rows: u32,
-  block: u32,
   half: u32,
   width: u32,
   per_d: f32,
@@ -31,28 +30,26 @@ fn element(i: u32) -> Num {
 #endif
 }
 
-fn rows(group: u32, at: RowLane) {
-  let end = min((group + 1u) * P.block, P.rows);
-  for (var row = group * P.block; row < end; row++) {
-    let base = row * P.width;
-    var squares = 0.0;
-    var c = row_from(at);
-    while (c < P.width) {
-      let stop = min(c + 64u * ROW_STEP, P.width);
-      var part = Num();
-      for (; c < stop; c += ROW_STEP) {
-        let s = element(base + c);
-        part += s * s;
-      }
-      squares += lanes_sum(part);
-    }
-    let scale = inverseSqrt(row_sum(vec2f(squares, 0.0), at).x * P.per_d + P.eps);
-    for (c = at.lane; c < P.width; c += $(WG)u) {
+fn rows(row: u32, at: RowLane) {
+  if (row >= P.rows) { return; }
+  let base = row * P.width;
+  var squares = 0.0;
+  var c = row_from(at);
+  while (c < P.width) {
+    let stop = min(c + 64u * ROW_STEP, P.width);
+    var part = Num();
+    for (; c < stop; c += ROW_STEP) {
       let s = element(base + c);
-#if RESIDUAL
-      S_store(base + c, s);
-#endif
-      Y_store(base + c, s * scale * W_load(c));
+      part += s * s;
     }
+    squares += lanes_sum(part);
+  }
+  let scale = inverseSqrt(row_sum(vec2f(squares, 0.0), at).x * P.per_d + P.eps);
+  for (c = at.lane; c < P.width; c += COLUMN_STEP) {
+    let s = element(base + c);
+#if RESIDUAL
+    S_store(base + c, s);
+#endif
+    Y_store(base + c, s * scale * W_load(c));
   }
 }

@@ -26,6 +26,7 @@ struct Params {
 @group(0) @binding(0) var<uniform> P: Params;
 
 fn rows(group: u32, at: RowLane) {
+  if (group * P.chunks * P.block >= P.rows) { return; }
   // Of each row of a chunk: r, and r^3 * mean(g * x).
   var stats: array<vec2f, 16>;
   for (var chunk = 0u; chunk < P.chunks; chunk++) {
@@ -50,7 +51,7 @@ fn rows(group: u32, at: RowLane) {
       let r = inverseSqrt(total.x * P.per_d + P.eps);
       stats[k] = vec2f(r, r * r * r * total.y * P.per_d);
     }
-    for (var c = at.lane; c < P.width; c += $(WG)u) {
+    for (var c = at.lane; c < P.width; c += COLUMN_STEP) {
       let w = W_load(c);
       var dw = Num();
       for (var k = 0u; k < count; k++) {

@@ -10,7 +10,6 @@
 #include "lib/rows.wgsl"
 struct Params {
   rows: u32,
-  block: u32,
   half: u32,
   width: u32,
   total: u32,
@@ -19,28 +18,26 @@ struct Params {
 }
 @group(0) @binding(0) var<uniform> P: Params;
 
-fn rows(group: u32, at: RowLane) {
-  let last = min((group + 1u) * P.block, P.rows);
-  for (var row = group * P.block; row < last; row++) {
-    let base = row * P.width;
-    let end = min(base + P.width, P.total);
-    var i = base + row_from(at);
-    var y: f32;
-    if (P.largest != 0u) {
-      // Every lane starts from an element of the row: no constant stands in for minus infinity.
-      var largest = lanes_max(X_load(base));
-      for (; i < end; i += ROW_STEP) { largest = max(largest, lanes_max(X_load(i))); }
-      y = row_max(largest, at);
-    } else {
-      var sum = 0.0;
-      while (i < end) {
-        let stop = min(i + 64u * ROW_STEP, end);
-        var part = Num();
-        for (; i < stop; i += ROW_STEP) { part += X_load(i); }
-        sum += lanes_sum(part);
-      }
-      y = row_sum(vec2f(sum, 0.0), at).x * P.scale;
+fn rows(row: u32, at: RowLane) {
+  if (row >= P.rows) { return; }
+  let base = row * P.width;
+  let end = min(base + P.width, P.total);
+  var i = base + row_from(at);
+  var y: f32;
+  if (P.largest != 0u) {
+    // Every lane starts from an element of the row: no constant stands in for minus infinity.
+    var largest = lanes_max(X_load(base));
+    for (; i < end; i += ROW_STEP) { largest = max(largest, lanes_max(X_load(i))); }
+    y = row_max(largest, at);
+  } else {
+    var sum = 0.0;
+    while (i < end) {
+      let stop = min(i + 64u * ROW_STEP, end);
+      var part = Num();
+      for (; i < stop; i += ROW_STEP) { part += X_load(i); }
+      sum += lanes_sum(part);
     }
-    if (at.lane == 0u) { Y_store(row, y); }
+    y = row_sum(vec2f(sum, 0.0), at).x * P.scale;
   }
+  if (at.lane == 0u) { Y_store(row, y); }
 }

@@ -10,35 +10,32 @@
 #include "lib/rows.wgsl"
 struct Params {
   rows: u32,
-  block: u32,
   half: u32,
   width: u32,
   logarithm: u32,
 }
 @group(0) @binding(0) var<uniform> P: Params;
 
-fn rows(group: u32, at: RowLane) {
-  let last = min((group + 1u) * P.block, P.rows);
-  for (var row = group * P.block; row < last; row++) {
-    let base = row * P.width;
-    var largest = lanes_max(X_load(base));
-    var c = row_from(at);
-    for (; c < P.width; c += ROW_STEP) { largest = max(largest, lanes_max(X_load(base + c))); }
-    let m = row_max(largest, at);
-    var sum = 0.0;
-    c = row_from(at);
-    while (c < P.width) {
-      let stop = min(c + 64u * ROW_STEP, P.width);
-      var part = Num();
-      for (; c < stop; c += ROW_STEP) { part += exp(max(X_load(base + c) - m, Num(-87.0))); }
-      sum += lanes_sum(part);
-    }
-    let total = row_sum(vec2f(sum, 0.0), at).x;
-    let log_total = log(total);
-    for (c = at.lane; c < P.width; c += $(WG)u) {
-      let x = X_load(base + c) - m;
-      if (P.logarithm != 0u) { Y_store(base + c, x - log_total); }
-      else { Y_store(base + c, exp(max(x, Num(-87.0))) / total); }
-    }
+fn rows(row: u32, at: RowLane) {
+  if (row >= P.rows) { return; }
+  let base = row * P.width;
+  var largest = lanes_max(X_load(base));
+  var c = row_from(at);
+  for (; c < P.width; c += ROW_STEP) { largest = max(largest, lanes_max(X_load(base + c))); }
+  let m = row_max(largest, at);
+  var sum = 0.0;
+  c = row_from(at);
+  while (c < P.width) {
+    let stop = min(c + 64u * ROW_STEP, P.width);
+    var part = Num();
+    for (; c < stop; c += ROW_STEP) { part += exp(max(X_load(base + c) - m, Num(-87.0))); }
+    sum += lanes_sum(part);
+  }
+  let total = row_sum(vec2f(sum, 0.0), at).x;
+  let log_total = log(total);
+  for (c = at.lane; c < P.width; c += COLUMN_STEP) {
+    let x = X_load(base + c) - m;
+    if (P.logarithm != 0u) { Y_store(base + c, x - log_total); }
+    else { Y_store(base + c, exp(max(x, Num(-87.0))) / total); }
   }
 }

@@ -11,7 +11,6 @@
 #include "lib/rows.wgsl"
 struct Params {
   rows: u32,
-  block: u32,
   half: u32,
   width: u32,
   logarithm: u32,
@@ -19,32 +18,30 @@ struct Params {
 }
 @group(0) @binding(0) var<uniform> P: Params;
 
-fn rows(group: u32, at: RowLane) {
-  let last = min((group + 1u) * P.block, P.rows);
-  for (var row = group * P.block; row < last; row++) {
-    let base = row * P.width;
-    var sum = 0.0;
-    var c = row_from(at);
-    while (c < P.width) {
-      let stop = min(c + 64u * ROW_STEP, P.width);
-      var part = Num();
-      for (; c < stop; c += ROW_STEP) {
-        var term = DY_load(base + c);
-        if (P.logarithm == 0u) { term *= Y_load(base + c); }
-        part += term;
-      }
-      sum += lanes_sum(part);
+fn rows(row: u32, at: RowLane) {
+  if (row >= P.rows) { return; }
+  let base = row * P.width;
+  var sum = 0.0;
+  var c = row_from(at);
+  while (c < P.width) {
+    let stop = min(c + 64u * ROW_STEP, P.width);
+    var part = Num();
+    for (; c < stop; c += ROW_STEP) {
+      var term = DY_load(base + c);
+      if (P.logarithm == 0u) { term *= Y_load(base + c); }
+      part += term;
     }
-    let total = row_sum(vec2f(sum, 0.0), at).x;
-    for (c = at.lane; c < P.width; c += $(WG)u) {
-      let i = base + c;
-      let y = Y_load(i);
-      let dy = DY_load(i);
-      var dx: Num;
-      if (P.logarithm != 0u) { dx = dy - exp(clamp(y, Num(-87.0), Num(0.0))) * total; }
-      else { dx = y * (dy - total); }
-      if (P.accumulate != 0u) { dx += DX_load(i); }
-      DX_store(i, dx);
-    }
+    sum += lanes_sum(part);
+  }
+  let total = row_sum(vec2f(sum, 0.0), at).x;
+  for (c = at.lane; c < P.width; c += COLUMN_STEP) {
+    let i = base + c;
+    let y = Y_load(i);
+    let dy = DY_load(i);
+    var dx: Num;
+    if (P.logarithm != 0u) { dx = dy - exp(clamp(y, Num(-87.0), Num(0.0))) * total; }
+    else { dx = y * (dy - total); }
+    if (P.accumulate != 0u) { dx += DX_load(i); }
+    DX_store(i, dx);
   }
 }

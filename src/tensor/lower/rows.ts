@@ -1,38 +1,38 @@
 /**
- * How kernels that work row by row are launched: which of the three row frames of `lib/rows.wgsl` runs
- * (whole-row sums by every lane on CPU adapters, workgroup trees, subgroups), how wide a workgroup is,
- * and the two-stage column sum. `facts.choices.<op>` forces a frame: `lanes`, `tree` or `subgroups`.
+ * How kernels that work row by row are launched: which of the three row frames of `lib/rows.wgsl` runs (a
+ * thread a row on CPU adapters, workgroup trees, subgroups), how wide a workgroup is, and the two-stage column
+ * sum. `facts.choices.<op>` forces a frame: `threads`, `tree` or `subgroups`.
  */
 import type { DeviceFacts } from '../../gpu/facts.ts';
 import type { Switches } from '../../gpu/expand.ts';
 import type { Value } from '../graph.ts';
-import type { Lowering, Operand } from '../op.ts';
+import { foldGrid, type Lowering, type Operand } from '../op.ts';
 
-/** Lanes of a generic row workgroup: one vector of a 512-bit CPU, two of a 256-bit one. */
-const GENERIC_LANES = 16;
+/** Threads of a generic workgroup: one vector of a 256-bit CPU, so that few rows still spread over cores. */
+const GENERIC_THREADS = 8;
 
 /** Elements of one storage unit in a row of `width` elements. */
 export function vecOf(width: number): 4 | 1 {
   return width % 4 === 0 ? 4 : 1;
 }
 
-/** A row kernel's switches; its parameter `half`; whether workgroups are cheap (then one row each). */
+/** A row kernel's switches, its parameter `half`, and its grid for a number of row blocks. */
 export interface RowFrame {
   readonly switches: Switches;
   readonly half: number;
-  readonly tree: boolean;
+  grid(blocks: number): readonly [number, number, number];
 }
 
 /** The switches of a row kernel for rows of `width` elements. */
 export function rowFrame(facts: DeviceFacts, op: string, width: number): RowFrame {
   const forced = facts.choices[op];
-  const tree = forced === 'tree' || forced === 'subgroups' || (forced !== 'lanes' && facts.profile === 'specialised');
+  const tree = forced === 'tree' || forced === 'subgroups' || (forced !== 'threads' && facts.profile === 'specialised');
   const VEC = vecOf(width);
-  if (!tree) return { switches: { VEC, WG: GENERIC_LANES }, half: 0, tree };
+  if (!tree) return { switches: { VEC, WG: GENERIC_THREADS }, half: 0, grid: (blocks) => foldGrid(Math.ceil(blocks / GENERIC_THREADS)) };
   // Two units a lane keep small rows in small workgroups; 256 is what every device can run.
   let WG = 32;
   while (WG < 256 && WG * 2 * VEC < width) WG *= 2;
-  return { switches: { VEC, WG, TREE: true, SUBGROUPS: facts.subgroups !== null && forced !== 'tree' }, half: WG / 2, tree };
+  return { switches: { VEC, WG, TREE: true, SUBGROUPS: facts.subgroups !== null && forced !== 'tree' }, half: WG / 2, grid: (blocks) => foldGrid(blocks) };
 }
 
 /** Grid for one thread a column unit and one grid row a tensor row; kernels rebuild row = y + z * Y. */

@@ -4,7 +4,7 @@
  * weight sums in fixed groups, two launches.
  */
 import type { Attrs, Node, Value } from '../graph.ts';
-import { foldGrid, type Op } from '../op.ts';
+import type { Op } from '../op.ts';
 import { columnSum, rowFrame, rowGroups } from '../lower/rows.ts';
 import { byteSize, require_, type TensorType, sizeOf } from '../types.ts';
 
@@ -58,15 +58,14 @@ export const HEADNORM: Op = {
   },
   lower(l, node) {
     const [x, wq, wk] = node.inputs;
-    const { switches, tree, half } = rowFrame(l.facts, 'headnorm', layoutOf(node.attrs).headSize);
+    const { switches, half, grid } = rowFrame(l.facts, 'headnorm', layoutOf(node.attrs).headSize);
     const params = shared(x, node.attrs, Number(switches.VEC));
-    const block = tree ? 1 : 8;
     l.dispatch({
       kernel: 'norm/headnorm',
       switches,
       bind: { X: x, WQ: wq, WK: wk, Y: node.outputs[0] },
-      params: { ...params, block, half },
-      grid: foldGrid(Math.ceil(params.rows / block)),
+      params: { ...params, half },
+      grid: grid(params.rows),
     });
   },
   cost: (node) => ({ flops: 4 * sizeOf(node.inputs[0].shape), bytes: bytes(node) }),
@@ -102,7 +101,7 @@ export const HEADNORM_GRAD: Op = {
     const [x, wq, wk, dy] = node.inputs;
     const [dx, dwq, dwk] = node.outputs;
     const { headSize } = layoutOf(node.attrs);
-    const { switches, half } = rowFrame(l.facts, 'headnorm', headSize);
+    const { switches, half, grid } = rowFrame(l.facts, 'headnorm', headSize);
     const params = shared(x, node.attrs, Number(switches.VEC));
     const { block, chunks, groups } = rowGroups(params.rows, 2048);
     const part = dwq ? l.scratch(groups * 2 * headSize * 4) : null;
@@ -112,7 +111,7 @@ export const HEADNORM_GRAD: Op = {
       switches: { ...switches, DW: part !== null },
       bind: part ? { ...bind, PART: part } : bind,
       params: { ...params, block, chunks, half, accumulate: l.accumulates(0) ? 1 : 0 },
-      grid: foldGrid(groups),
+      grid: grid(groups),
     });
     if (part) columnSum(l, part, dwq, { rows: groups, width: 2 * headSize, accumulate: l.accumulates(1), split: { to: dwk, accumulate: l.accumulates(2) } });
   },

@@ -3,7 +3,7 @@
  * stages of fixed runs, so the result does not depend on how many workgroups a device runs at once.
  */
 import type { Value } from '../graph.ts';
-import { foldGrid, type Lowering, type Op, type Operand } from '../op.ts';
+import type { Lowering, Op, Operand } from '../op.ts';
 import { cellGrid, rowFrame, vecOf } from '../lower/rows.ts';
 import { byteSize, type DType, require_, rowsOf, type Shape, sizeOf } from '../types.ts';
 
@@ -20,14 +20,13 @@ const scaleOf = (kind: Kind, over: Over, shape: Shape): number => (kind === 'mea
 
 function launch(l: Lowering, x: Operand, y: Operand, size: { rows: number; width: number; total: number; vec: number; largest: boolean; scale: number }): void {
   const { rows, width, total, vec, largest, scale } = size;
-  const { switches, tree, half } = rowFrame(l.facts, 'reduce', width);
-  const block = tree ? 1 : 4;
+  const { switches, half, grid } = rowFrame(l.facts, 'reduce', width);
   l.dispatch({
     kernel: 'reduce/reduce',
     switches: { ...switches, VEC: vec },
     bind: { X: x, Y: y },
-    params: { rows, block, half, width: width / vec, total: total / vec, largest: largest ? 1 : 0, scale },
-    grid: foldGrid(Math.ceil(rows / block)),
+    params: { rows, half, width: width / vec, total: total / vec, largest: largest ? 1 : 0, scale },
+    grid: grid(rows),
   });
 }
 

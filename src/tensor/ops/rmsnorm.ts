@@ -4,7 +4,7 @@
  * read of a row that is read anyway. Its weight sums go through fixed groups of rows.
  */
 import type { Attrs, Node, Value } from '../graph.ts';
-import { foldGrid, type GradContext, type Op } from '../op.ts';
+import type { GradContext, Op } from '../op.ts';
 import { columnSum, rowFrame, rowGroups } from '../lower/rows.ts';
 import { COPY } from './copy.ts';
 import { byteSize, require_, rowsOf, sizeOf, type TensorType } from '../types.ts';
@@ -60,14 +60,13 @@ export const RMSNORM: Op = {
     const [x, w, r] = node.inputs;
     const [y, s] = node.outputs;
     const { rows, width } = rowsOf(x.shape);
-    const { switches, tree, half } = rowFrame(l.facts, 'rmsnorm', width);
-    const block = tree ? 1 : 4;
+    const { switches, half, grid } = rowFrame(l.facts, 'rmsnorm', width);
     l.dispatch({
       kernel: 'norm/rmsnorm',
       switches: { ...switches, RESIDUAL: r !== undefined },
       bind: r ? { X: x, W: w, Y: y, R: r, S: s } : { X: x, W: w, Y: y },
-      params: { half, rows, block, width: width / Number(switches.VEC), per_d: 1 / width, eps: node.attrs.eps as number },
-      grid: foldGrid(Math.ceil(rows / block)),
+      params: { half, rows, width: width / Number(switches.VEC), per_d: 1 / width, eps: node.attrs.eps as number },
+      grid: grid(rows),
     });
   },
   cost: (node) => ({ flops: 4 * sizeOf(node.inputs[0].shape), bytes: [...node.inputs, ...node.outputs].reduce((sum, v) => sum + byteSize(v), 0) }),
@@ -109,14 +108,14 @@ export const RMSNORM_GRAD: Op = {
     const [dx, dw] = node.outputs;
     const { rows, width } = rowsOf(x.shape);
     const { block, chunks, groups } = rowGroups(rows);
-    const { switches, half } = rowFrame(l.facts, 'rmsnorm', width);
+    const { switches, half, grid } = rowFrame(l.facts, 'rmsnorm', width);
     const part = dw ? l.scratch(groups * width * 4) : null;
     l.dispatch({
       kernel: 'norm/rmsnorm_grad',
       switches: { ...switches, DW: part !== null },
       bind: part ? { X: x, W: w, DY: dy, DX: dx, PART: part } : { X: x, W: w, DY: dy, DX: dx },
       params: { half, rows, block, chunks, width: width / Number(switches.VEC), per_d: 1 / width, eps: node.attrs.eps as number, accumulate: l.accumulates(0) ? 1 : 0 },
-      grid: foldGrid(groups),
+      grid: grid(groups),
     });
     if (part) columnSum(l, part, dw, { rows: groups, width, accumulate: l.accumulates(1) });
   },

@@ -3,7 +3,7 @@
  * and the loss carry their own forms and never store probabilities. The gradient reads the result only.
  */
 import type { Node, Value } from '../graph.ts';
-import { foldGrid, type Lowering, type Op } from '../op.ts';
+import type { Lowering, Op } from '../op.ts';
 import { rowFrame } from '../lower/rows.ts';
 import { byteSize, require_, rowsOf, sizeOf } from '../types.ts';
 
@@ -12,10 +12,9 @@ const bytes = (node: Node): number => [...node.inputs, ...node.outputs].reduce((
 /** What both kernels share: frame, sizes, grid. */
 function frame(l: Lowering, node: Node) {
   const { rows, width } = rowsOf(node.inputs[0].shape);
-  const { switches, tree, half } = rowFrame(l.facts, 'softmax', width);
-  const block = tree ? 1 : 4;
-  const params = { rows, block, half, width: width / Number(switches.VEC), logarithm: node.attrs.logarithm === true ? 1 : 0 };
-  return { switches, params, grid: foldGrid(Math.ceil(rows / block)) };
+  const { switches, half, grid } = rowFrame(l.facts, 'softmax', width);
+  const params = { rows, half, width: width / Number(switches.VEC), logarithm: node.attrs.logarithm === true ? 1 : 0 };
+  return { switches, params, grid: grid(rows) };
 }
 
 export const SOFTMAX: Op = {

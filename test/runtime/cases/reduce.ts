@@ -4,8 +4,8 @@ import { mul } from '../../../src/tensor/ops/elementwise.ts';
 import type { OpCase } from '../case.ts';
 
 const plans = [
-  { frame: 'lanes', dtype: 'f32', shapes: [[1], [17, 31], [3, 7, 68], [127, 41], [96, 100]] },
-  { frame: 'lanes', dtype: 'f16', shapes: [[17, 31]] },
+  { frame: 'threads', dtype: 'f32', shapes: [[1], [17, 31], [3, 7, 68], [127, 41], [96, 100]] },
+  { frame: 'threads', dtype: 'f16', shapes: [[17, 31]] },
   { frame: 'tree', dtype: 'f32', shapes: [[96, 100]] },
   { frame: 'subgroups', dtype: 'f32', shapes: [[5, 301]] },
 ] as const;
