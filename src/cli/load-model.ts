@@ -1,0 +1,217 @@
+/**
+ * What `--model` and `import` may name: a Hugging Face folder, a training run (its newest sound checkpoint), a llama2.c
+ * file. Every verb opens models through here, so that they take the same things and refuse them in the same words. Files are
+ * looked at before a device is opened: a mistyped path must not cost the start of a driver.
+ */
+import { ScionError } from '../base/errors.ts';
+import { baseName, extName, joinPath } from '../base/path.ts';
+import { type ExportDtype, importHf } from '../checkpoint/hf.ts';
+import { importLlama2c } from '../checkpoint/llama2c-import.ts';
+import { findLatest, openCheckpoint } from '../checkpoint/load.ts';
+import type { ModelSource } from '../checkpoint/source.ts';
+import { decodeUtf8 } from '../formats/bytes.ts';
+import { GpuDevice } from '../gpu/device.ts';
+import type { HostFiles } from '../host/types.ts';
+import { Generator } from '../infer/generator.ts';
+import type { InferOptions } from '../infer/plans.ts';
+import { parseConfig } from '../nn/config.ts';
+import { loadTokenizer, type Tokenizer } from '../text/tokenizer.ts';
+import type { Context } from './command.ts';
+import type { FlagSpecs, Flags } from './flags.ts';
+
+/** A model on disk, whichever form it has. Close `source` when the weights are read. */
+export interface ModelOnDisk {
+  readonly kind: 'folder' | 'run' | 'llama2c';
+  readonly source: ModelSource;
+  /** Where its tokenizer lies, if it brings one; for `loadTokenizer`. */
+  readonly tokenizer: string | null;
+  /** What its weights are stored as; f32 where they are of several kinds. */
+  readonly dtype: ExportDtype;
+  /** Content of `generation_config.json`, if it has one. */
+  readonly generationConfig: Readonly<Record<string, unknown>> | null;
+  /** The optimizer step of a run's checkpoint. */
+  readonly step: number | null;
+}
+
+/** Flags of every verb that runs a model. */
+export const MODEL_FLAGS: FlagSpecs = {
+  model: { kind: 'string', value: 'DIR', summary: 'a Hugging Face folder, or the folder of a training run' },
+  tokenizer: { kind: 'string', value: 'F', summary: 'folder or file; by default that of --model' },
+  precision: { kind: 'string', choices: ['f32', 'mixed'], summary: 'mixed: 16-bit weights and activations', default: 'f32' },
+  device: { kind: 'string', value: 'NAME', summary: 'part of an adapter’s name' },
+};
+
+/** Flags that choose tokens. */
+export const SAMPLING_FLAGS: FlagSpecs = {
+  temperature: { kind: 'number', value: 'T', summary: '0 takes the likeliest token each time', default: 0 },
+  'top-p': { kind: 'number', value: 'P', summary: 'the fewest tokens whose probabilities reach P', default: 1 },
+  'top-k': { kind: 'integer', value: 'K', summary: 'only the K likeliest tokens; 0 for all', default: 0 },
+  'repetition-penalty': { kind: 'number', value: 'R', summary: 'above 1: what was said becomes less likely', default: 1 },
+  seed: { kind: 'integer', summary: 'of the random choices', default: 0 },
+};
+
+/** The sampling that `SAMPLING_FLAGS` ask for. */
+export function samplingOf(flags: Flags): { temperature?: number; topP?: number; topK?: number; repetitionPenalty?: number; seed?: number } {
+  return {
+    temperature: flags.number('temperature'),
+    topP: flags.number('top-p'),
+    topK: flags.number('top-k'),
+    repetitionPenalty: flags.number('repetition-penalty'),
+    seed: flags.number('seed'),
+  };
+}
+
+/** A count given by a flag, or undefined; below `least` is a usage error. */
+export function countOf(flags: Flags, name: string, least = 1): number | undefined {
+  const value = flags.number(name);
+  if (value !== undefined && value < least) throw new ScionError('usage', `--${name} must be at least ${least}, got ${value}`);
+  return value;
+}
+
+/** `config.json` of a training run, or null for any other folder. */
+async function runConfig(files: HostFiles, folder: string): Promise<Record<string, unknown> | null> {
+  const path = joinPath(folder, 'config.json');
+  if ((await files.stat(path)) === null) return null;
+  let json: unknown;
+  try {
+    json = JSON.parse(decodeUtf8(await files.read(path), path));
+  } catch {
+    // Whoever reads it as a model's config says what is wrong with it.
+    return null;
+  }
+  if (typeof json !== 'object' || json === null || !('model' in json) || 'model_type' in json) return null;
+  return typeof json.model === 'object' && json.model !== null ? (json as Record<string, unknown>) : null;
+}
+
+async function openRun(files: HostFiles, folder: string, run: Readonly<Record<string, unknown>>): Promise<ModelOnDisk> {
+  const config = parseConfig(run.model, `${joinPath(folder, 'config.json')}: model`);
+  const found = await findLatest(files, joinPath(folder, 'checkpoints'));
+  if (!found) throw new ScionError('input', `${folder} is a training run without a checkpoint yet; wait for its first save, or name another model`, { folder });
+  const checkpoint = await openCheckpoint(files, found.path);
+  const warnings = found.skipped.map((s) => `passed over ${s.path}: ${s.problem}`);
+  return {
+    kind: 'run',
+    source: { config, warnings, read: checkpoint.read, close: checkpoint.close },
+    tokenizer: joinPath(folder, 'tokenizer'),
+    dtype: 'f32',
+    generationConfig: null,
+    step: checkpoint.manifest.step,
+  };
+}
+
+/** True if a folder holds a vocabulary under one of the names that `loadTokenizer` takes. */
+async function hasTokenizer(files: HostFiles, folder: string): Promise<boolean> {
+  return (await files.list(folder)).some((e) => !e.isDirectory && (e.name === 'tokenizer.json' || e.name.endsWith('.model')));
+}
+
+const DTYPES: Readonly<Record<string, ExportDtype>> = { F32: 'f32', F16: 'f16', BF16: 'bf16' };
+
+/**
+ * Opens a model; no weight is read yet.
+ * @throws ScionError `input` naming what was found where no model is, `format` for damaged files.
+ */
+export async function openModel(files: HostFiles, path: string): Promise<ModelOnDisk> {
+  const stat = await files.stat(path);
+  if (stat === null) throw new ScionError('input', `no model at ${path}: there is no such file or folder`, { path });
+  if (!stat.isDirectory) {
+    const ext = extName(path);
+    if (ext === '.bin') {
+      return { kind: 'llama2c', source: await importLlama2c(files, path), tokenizer: null, dtype: 'f32', generationConfig: null, step: null };
+    }
+    const instead =
+      ext === '.safetensors'
+        ? 'name the folder it lies in, which holds its config.json'
+        : 'read are Hugging Face folders, training runs and llama2.c .bin files';
+    throw new ScionError('input', `${baseName(path)} is no model that scion reads: ${instead}`, { path });
+  }
+  const run = await runConfig(files, path);
+  if (run) return openRun(files, path, run);
+  const source = await importHf(files, path);
+  try {
+    const stored = source.storedDtypes.length === 1 ? DTYPES[source.storedDtypes[0]] : undefined;
+    return {
+      kind: 'folder',
+      source,
+      tokenizer: (await hasTokenizer(files, path)) ? path : null,
+      dtype: stored ?? 'f32',
+      generationConfig: source.generationConfig,
+      step: null,
+    };
+  } catch (error) {
+    await source.close();
+    throw error;
+  }
+}
+
+/** The tokenizer of a model: the one asked for, else its own; null if there is neither. Held against the model's vocabulary. */
+export async function tokenizerOf(files: HostFiles, model: ModelOnDisk, asked: string | undefined): Promise<Tokenizer | null> {
+  const path = asked ?? model.tokenizer;
+  if (path === null) return null;
+  const tokenizer = await loadTokenizer(files, path);
+  const { vocabSize } = model.source.config;
+  if (tokenizer.vocabSize > vocabSize) {
+    throw new ScionError('input', `the tokenizer of ${path} has ${tokenizer.vocabSize} pieces, the model ${vocabSize} rows; they do not belong together`, {
+      pieces: tokenizer.vocabSize,
+      rows: vocabSize,
+    });
+  }
+  return tokenizer;
+}
+
+/** A model's files open, and its tokenizer. */
+export interface ModelForUse {
+  readonly model: ModelOnDisk;
+  readonly tokenizer: Tokenizer;
+}
+
+/** Opens what `MODEL_FLAGS` name; oddities are noted. @throws ScionError `input` where there is no tokenizer. */
+export async function openForUse({ flags, status }: Context, files: HostFiles): Promise<ModelForUse> {
+  const path = flags.need('model', 'a Hugging Face folder, or the folder of a training run');
+  const model = await openModel(files, path);
+  try {
+    const tokenizer = await tokenizerOf(files, model, flags.string('tokenizer'));
+    if (!tokenizer) throw new ScionError('input', `${path} holds no tokenizer (tokenizer.json or tokenizer.model); name one with --tokenizer`, { path });
+    for (const warning of model.source.warnings) status.note(`note: ${warning}`);
+    return { model, tokenizer };
+  } catch (error) {
+    await model.source.close();
+    throw error;
+  }
+}
+
+/**
+ * Puts a model on the device that the flags name and hands it to `work`; all of it is freed afterwards.
+ * The model's files are closed once its weights are there.
+ */
+export async function withGenerator<T>(
+  { flags, status }: Context,
+  { source }: ModelOnDisk,
+  options: Omit<InferOptions, 'precision'>,
+  work: (generator: Generator, device: GpuDevice) => Promise<T>,
+): Promise<T> {
+  let device: GpuDevice | null = null;
+  let generator: Generator | null = null;
+  try {
+    try {
+      status.set('opening the device');
+      device = await GpuDevice.open({ adapter: flags.string('device') });
+      const precision = flags.string('precision') === 'mixed' ? 'mixed' : 'f32';
+      generator = await Generator.open(
+        device,
+        source.config,
+        (name) => {
+          status.set(`loading ${name}`);
+          return source.read(name);
+        },
+        { ...options, precision },
+      );
+    } finally {
+      await source.close();
+      status.clear();
+    }
+    return await work(generator, device);
+  } finally {
+    generator?.destroy();
+    device?.destroy();
+  }
+}

@@ -1,0 +1,84 @@
+/**
+ * Writing a model as a Hugging Face folder, for `import` and `export`: weights, configs and tokenizer appear together under the
+ * folder's name or not at all. `--force` puts the new folder in the old one's place by two renames, and only where the
+ * old one is a model: a mistyped --out must not cost anything else.
+ */
+import { ScionError } from '../base/errors.ts';
+import { dirName, joinPath } from '../base/path.ts';
+import { newRunId } from '../checkpoint/folders.ts';
+import { type ExportDtype, exportHf } from '../checkpoint/hf.ts';
+import type { HostFiles } from '../host/types.ts';
+import { countParameters, type LlamaConfig } from '../nn/config.ts';
+import { type Tokenizer, tokenizerFiles } from '../text/tokenizer.ts';
+import type { ModelOnDisk } from './load-model.ts';
+
+/** Other forms of a vocabulary that a folder may hold beside the one that was read; carried along as they are. */
+const SIBLINGS = ['tokenizer.model', 'tokenizer.json', 'vocab.json', 'merges.txt'] as const;
+
+/** How a model is written. */
+export interface WriteOptions {
+  readonly out: string;
+  readonly dtype: ExportDtype;
+  readonly tokenizer: Tokenizer | null;
+  /** The folder whose other vocabulary files go along; null for none. */
+  readonly siblings: string | null;
+  /** Replaces a model folder that is there. */
+  readonly force: boolean;
+  readonly onRead: (parameter: string) => void;
+}
+
+/** What was written. */
+export interface WrittenModel {
+  readonly out: string;
+  readonly files: readonly string[];
+  readonly parameters: number;
+  readonly bytes: number;
+  readonly dtype: ExportDtype;
+}
+
+/** `--force` replaces model folders and nothing else. */
+async function checkReplaceable(files: HostFiles, folder: string): Promise<void> {
+  const entries = await files.list(folder);
+  const odd = entries.find((e) => e.isDirectory) ?? (entries.some((e) => e.name === 'config.json') ? undefined : entries[0]);
+  if (odd)
+    throw new ScionError('input', `${folder} holds ${odd.name}, so it is no model folder; --force replaces nothing else. Choose another --out`, { folder });
+}
+
+/** The config with the marks of the tokenizer, where the weights came from a file that names none. */
+function configOf(model: ModelOnDisk, tokenizer: Tokenizer | null): LlamaConfig {
+  const { config } = model.source;
+  if (model.kind !== 'llama2c' || !tokenizer) return config;
+  return { ...config, bosId: tokenizer.bosId ?? config.bosId, eosId: tokenizer.eosId ?? config.eosId };
+}
+
+/** Writes a model folder. @throws ScionError `input` if something is in the way, `space` if it cannot fit. */
+export async function writeModel(files: HostFiles, model: ModelOnDisk, options: WriteOptions): Promise<WrittenModel> {
+  const { out, dtype, tokenizer, siblings, force, onRead } = options;
+  const beside: Record<string, Uint8Array> = {};
+  for (const name of siblings === null ? [] : SIBLINGS) {
+    if ((await files.stat(joinPath(siblings ?? '', name))) !== null) beside[name] = await files.read(joinPath(siblings ?? '', name));
+  }
+  if (tokenizer) Object.assign(beside, Object.fromEntries(tokenizerFiles(tokenizer)));
+  const stat = await files.stat(out);
+  const held = stat?.isDirectory === true && (await files.list(out)).length > 0;
+  if (stat && !stat.isDirectory) throw new ScionError('input', `${out} is a file; --out names a folder to make`, { out });
+  if (held && !force) throw new ScionError('input', `${out} exists and is not empty; choose another --out, or add --force to replace the model there`, { out });
+  if (held) await checkReplaceable(files, out);
+  const place = held ? `${out}.new-${newRunId()}` : out;
+  const config = configOf(model, tokenizer);
+  const read = (name: string): Promise<Float32Array> => {
+    onRead(name);
+    return model.source.read(name);
+  };
+  const written = await exportHf(files, place, config, read, { dtype, tokenizerFiles: beside, generationConfig: model.generationConfig });
+  if (held) {
+    const old = `${out}.old-${newRunId()}`;
+    await files.rename(out, old);
+    await files.rename(place, out);
+    await files.syncDir(dirName(out));
+    await files.remove(old);
+  }
+  let bytes = 0;
+  for (const name of written) bytes += (await files.stat(joinPath(out, name)))?.size ?? 0;
+  return { out, files: [...written].sort(), parameters: countParameters(config), bytes, dtype };
+}
