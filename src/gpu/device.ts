@@ -50,7 +50,8 @@ function factsOf(adapter: GPUAdapter, device: GPUDevice, options: DeviceOptions)
   ) as unknown as DeviceLimits;
   const features = [...device.features].sort();
   return {
-    name: info.device || info.description || info.architecture || 'unnamed',
+    // wgpu (Deno) gives the PCI number of the device, which tells a reader nothing.
+    name: (/^\d+$/.test(info.device) ? '' : info.device) || info.description || info.architecture || info.device || 'unnamed',
     vendor: info.vendor,
     architecture: info.architecture,
     description: info.description,

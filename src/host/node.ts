@@ -4,7 +4,8 @@
  * so each one is kept in a module-level list for ever.
  */
 import * as os from 'node:os';
-import * as process from 'node:process';
+// The default export: what process inherits (on, off) is no part of the module's namespace.
+import process from 'node:process';
 import { createInterface } from 'node:readline';
 import { ScionError } from '../base/errors.ts';
 import { joinPath } from '../base/path.ts';

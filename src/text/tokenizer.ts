@@ -62,14 +62,19 @@ export function tokenizerFromModel(model: SentencePieceModel): SentencePieceToke
   return new SentencePieceTokenizer(model, { source: { name: 'tokenizer.model', bytes: writeSentencePiece(model) }, addsBos: true });
 }
 
-/** Writes a tokenizer into a folder (made if need be), so that transformers opens it. */
-export async function saveTokenizer(files: HostFiles, tokenizer: Tokenizer, dir: string): Promise<void> {
-  await files.makeDir(dir);
+/** The files of a tokenizer by name, as transformers opens them: those it came with, and the small ones made where they were missing. */
+export function tokenizerFiles(tokenizer: Tokenizer): Map<string, Uint8Array> {
   const { source } = tokenizer;
   const out = new Map<string, Uint8Array>([[source.name, source.bytes], ...(source.neighbours ?? [])]);
   if (!out.has('tokenizer_config.json')) out.set('tokenizer_config.json', encodeJson(defaultConfig(tokenizer)));
   if (!out.has('special_tokens_map.json')) out.set('special_tokens_map.json', encodeJson(markNames(tokenizer)));
-  for (const [name, bytes] of out) await files.write(joinPath(dir, name), bytes);
+  return out;
+}
+
+/** Writes a tokenizer into a folder (made if need be), so that transformers opens it. */
+export async function saveTokenizer(files: HostFiles, tokenizer: Tokenizer, dir: string): Promise<void> {
+  await files.makeDir(dir);
+  for (const [name, bytes] of tokenizerFiles(tokenizer)) await files.write(joinPath(dir, name), bytes);
 }
 
 async function findTokenizer(files: HostFiles, path: string): Promise<string> {
