@@ -39,6 +39,13 @@ describe('acquireLock', () => {
     expect(await readdir(folder)).toEqual([]);
   });
 
+  it('stays gone where a refresh overlaps the release', async () => {
+    const lock = await acquireLock(nodeHost, folder, 'first');
+    const results = await Promise.allSettled([lock.refresh(), lock.release(), lock.refresh(), lock.release()]);
+    expect(results.map((r) => r.status)).toEqual(['fulfilled', 'fulfilled', 'rejected', 'fulfilled']);
+    expect(await readdir(folder)).toEqual([]);
+  });
+
   it('refuses a second trainer within a second, naming the first', async () => {
     const lock = await acquireLock(nodeHost, folder, 'first');
     const start = performance.now();
@@ -56,6 +63,7 @@ describe('acquireLock', () => {
     await new Promise((resolve) => child.on('close', resolve));
     const dead = await acquireLock(nodeHost, folder, 'dead');
     await edit({ pid: child.pid });
+    await writeFile(`${path()}.dead`, 'left by a refresh that was cut short');
     const lock = await acquireLock(nodeHost, folder, 'alive');
     expect(lock.tookOver).toMatchObject({ runId: 'dead', pid: child.pid });
     await expect(dead.check()).rejects.toMatchObject({ kind: 'locked', message: expect.stringContaining('lost its lock to run alive') });

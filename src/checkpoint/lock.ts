@@ -128,6 +128,8 @@ async function clear(host: LockHost, path: string, runId: string, dead: LockHold
   const caught = await host.files.read(aside);
   if (parseHolder(caught)?.runId !== dead?.runId) await host.files.createExclusive(path, caught);
   await host.files.remove(aside);
+  // What a holder that died while refreshing left.
+  if (dead) await host.files.remove(`${path}.${dead.runId}`);
 }
 
 /**
@@ -169,21 +171,30 @@ function held(host: LockHost, path: string, holder: LockHolder, tookOver: LockHo
       { path, holder: now },
     );
   };
+  // One after the other: a refresh that overlapped the release would bring the file back.
+  let last: Promise<unknown> = Promise.resolve();
+  const inTurn = (work: () => Promise<void>): Promise<void> => {
+    const done = last.then(work, work);
+    last = done.catch(() => undefined);
+    return done;
+  };
   return {
     path,
     runId: holder.runId,
     holder,
     tookOver,
     check,
-    async refresh() {
-      await check();
-      // Beside and renamed: a reader never sees half a file.
-      const fresh = `${path}.${holder.runId}`;
-      await host.files.write(fresh, encode({ ...holder, time: new Date().toISOString() }));
-      await host.files.rename(fresh, path);
-    },
-    async release() {
-      if (await ours()) await host.files.remove(path);
-    },
+    refresh: () =>
+      inTurn(async () => {
+        await check();
+        // Beside and renamed: a reader never sees half a file.
+        const fresh = `${path}.${holder.runId}`;
+        await host.files.write(fresh, encode({ ...holder, time: new Date().toISOString() }));
+        await host.files.rename(fresh, path);
+      }),
+    release: () =>
+      inTurn(async () => {
+        if (await ours()) await host.files.remove(path);
+      }),
   };
 }

@@ -222,6 +222,15 @@ describe('loadLatest', () => {
     expect(session.bytes(momentName(1, 'embed'))).toEqual(storeAt(states, 1).bytes(momentName(1, 'embed')));
   });
 
+  it('loads under other buffer limits than it was saved under', async () => {
+    await save(1);
+    const cut = smallStates({ maxBufferSize: 4096 });
+    expect(cut.buffers().length).toBeGreaterThan(states.buffers().length);
+    const session = new FakeStore(cut);
+    await loadLatest(posixFiles, folder, { session, states: cut });
+    expect(session.image()).toBe(storeAt(states, 1).image());
+  });
+
   it('refuses a newer schema instead of going back', async () => {
     await save(1);
     const { path, manifest } = await save(2);

@@ -65,13 +65,13 @@ export class FakeStore implements StateStore {
 }
 
 /** The states of a model of about 3,000 parameters; `width` makes it larger. */
-export function smallStates(options: { moments?: 1 | 2; width?: number; precision?: 'f32' | 'mixed' } = {}): States {
+export function smallStates(options: { moments?: 1 | 2; width?: number; precision?: 'f32' | 'mixed'; maxBufferSize?: number } = {}): States {
   const D = options.width ?? 10;
   const config = makeConfig({ vocabSize: 31, hiddenSize: D, intermediateSize: 14, numLayers: 2, numHeads: 1, tied: true });
   const states = new States();
   declareModel(states, config, { precision: options.precision ?? 'mixed', train: { moments: options.moments ?? 2 } });
   states.declare('step', 'step', 'step', [STEP_WORDS], 'u32');
-  return states.freeze(assumedFacts());
+  return states.freeze(assumedFacts(options.maxBufferSize === undefined ? {} : { limits: { maxBufferSize: options.maxBufferSize } }));
 }
 
 /** A store as training would leave it after `step` steps: random numbers, gradients zero, 16-bit copies equal to their masters. */
