@@ -66,11 +66,17 @@ export class Flags {
 /** A word that can only be a flag: `--x`, but not `-5` or a lone dash. */
 const isFlag = (word: string): boolean => /^--[a-zA-Z]/.test(word);
 
+/** Letters put in, left out, changed, or swapped with their neighbour. */
 function distance(a: string, b: string): number {
+  let before: number[] = [];
   let row = Array.from({ length: b.length + 1 }, (_, i) => i);
   for (let i = 1; i <= a.length; i++) {
     const next = [i];
-    for (let j = 1; j <= b.length; j++) next[j] = Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1));
+    for (let j = 1; j <= b.length; j++) {
+      next[j] = Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1));
+      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) next[j] = Math.min(next[j], before[j - 2] + 1);
+    }
+    before = row;
     row = next;
   }
   return row[b.length];
@@ -140,7 +146,8 @@ export function parseFlags(specs: FlagSpecs, argv: readonly string[]): Flags {
       continue;
     }
     const text = inline ?? argv[++i];
-    if (text === undefined || (inline === undefined && isFlag(text))) throw new ScionError('usage', `--${name} needs a value${spec.value ? ` (${spec.value})` : ''}`);
+    if (text === undefined || (inline === undefined && isFlag(text)))
+      throw new ScionError('usage', `--${name} needs a value${spec.value ? ` (${spec.value})` : ''}`);
     values.set(name, convert(name, spec, text));
   }
   return new Flags(values, words);
@@ -149,7 +156,8 @@ export function parseFlags(specs: FlagSpecs, argv: readonly string[]): Flags {
 /** The flag table of a help text. */
 export function describeFlags(specs: FlagSpecs): string {
   const left = Object.entries(specs).map(([name, s]) => {
-    const value = s.kind === 'boolean' ? '' : ` ${s.value ?? (s.choices ? s.choices.join('|') : s.kind === 'list' ? 'WORD …' : s.kind === 'string' ? 'TEXT' : 'N')}`;
+    const value =
+      s.kind === 'boolean' ? '' : ` ${s.value ?? (s.choices ? s.choices.join('|') : s.kind === 'list' ? 'WORD …' : s.kind === 'string' ? 'TEXT' : 'N')}`;
     return `--${name}${value}`;
   });
   const width = Math.min(34, Math.max(...left.map((l) => l.length)));

@@ -1,10 +1,12 @@
 /**
  * What `--model` and `import` may name: a Hugging Face folder, a training run (its newest sound checkpoint), a llama2.c
- * file. Every verb opens models through here, so that they take the same things and refuse them in the same words. Files are
+ * or GGUF file. Every verb opens models through here, so that they take the same things and refuse them in the same words. Files are
  * looked at before a device is opened: a mistyped path must not cost the start of a driver.
  */
 import { ScionError } from '../base/errors.ts';
 import { baseName, extName, joinPath } from '../base/path.ts';
+import { importGguf } from '../checkpoint/gguf.ts';
+import { tokenizerFromGguf } from '../checkpoint/gguf-tokenizer.ts';
 import { type ExportDtype, importHf } from '../checkpoint/hf.ts';
 import { importLlama2c } from '../checkpoint/llama2c-import.ts';
 import { findLatest, openCheckpoint } from '../checkpoint/load.ts';
@@ -15,16 +17,18 @@ import type { HostFiles } from '../host/types.ts';
 import { Generator } from '../infer/generator.ts';
 import type { InferOptions } from '../infer/plans.ts';
 import { parseConfig } from '../nn/config.ts';
-import { loadTokenizer, type Tokenizer } from '../text/tokenizer.ts';
+import { loadTokenizer, type Tokenizer, tokenizerFromModel } from '../text/tokenizer.ts';
 import type { Context } from './command.ts';
 import type { FlagSpecs, Flags } from './flags.ts';
 
 /** A model on disk, whichever form it has. Close `source` when the weights are read. */
 export interface ModelOnDisk {
-  readonly kind: 'folder' | 'run' | 'llama2c';
+  readonly kind: 'folder' | 'run' | 'llama2c' | 'gguf';
   readonly source: ModelSource;
-  /** Where its tokenizer lies, if it brings one; for `loadTokenizer`. */
-  readonly tokenizer: string | null;
+  /** Reads its tokenizer, if it brings one. */
+  readonly tokenizer: (() => Promise<Tokenizer>) | null;
+  /** The folder that its tokenizer's files lie in, if they do. */
+  readonly tokenizerFolder: string | null;
   /** What its weights are stored as; f32 where they are of several kinds. */
   readonly dtype: ExportDtype;
   /** Content of `generation_config.json`, if it has one. */
@@ -35,7 +39,7 @@ export interface ModelOnDisk {
 
 /** Flags of every verb that runs a model. */
 export const MODEL_FLAGS: FlagSpecs = {
-  model: { kind: 'string', value: 'DIR', summary: 'a Hugging Face folder, or the folder of a training run' },
+  model: { kind: 'string', value: 'DIR', summary: 'a Hugging Face folder, the folder of a training run, or a .gguf file' },
   tokenizer: { kind: 'string', value: 'F', summary: 'folder or file; by default that of --model' },
   precision: { kind: 'string', choices: ['f32', 'mixed'], summary: 'mixed: 16-bit weights and activations', default: 'f32' },
   device: { kind: 'string', value: 'NAME', summary: 'part of an adapter’s name' },
@@ -83,6 +87,12 @@ async function runConfig(files: HostFiles, folder: string): Promise<Record<strin
   return typeof json.model === 'object' && json.model !== null ? (json as Record<string, unknown>) : null;
 }
 
+function tokenizerIn(files: HostFiles, folder: string): Pick<ModelOnDisk, 'tokenizer' | 'tokenizerFolder'> {
+  return { tokenizer: () => loadTokenizer(files, folder), tokenizerFolder: folder };
+}
+
+const NO_TOKENIZER = { tokenizer: null, tokenizerFolder: null } as const;
+
 async function openRun(files: HostFiles, folder: string, run: Readonly<Record<string, unknown>>): Promise<ModelOnDisk> {
   const config = parseConfig(run.model, `${joinPath(folder, 'config.json')}: model`);
   const found = await findLatest(files, joinPath(folder, 'checkpoints'));
@@ -92,7 +102,7 @@ async function openRun(files: HostFiles, folder: string, run: Readonly<Record<st
   return {
     kind: 'run',
     source: { config, warnings, read: checkpoint.read, close: checkpoint.close },
-    tokenizer: joinPath(folder, 'tokenizer'),
+    ...tokenizerIn(files, joinPath(folder, 'tokenizer')),
     dtype: 'f32',
     generationConfig: null,
     step: checkpoint.manifest.step,
@@ -105,6 +115,32 @@ async function hasTokenizer(files: HostFiles, folder: string): Promise<boolean> 
 }
 
 const DTYPES: Readonly<Record<string, ExportDtype>> = { F32: 'f32', F16: 'f16', BF16: 'bf16' };
+/** By `general.file_type`, ggml's number for what most tensors are. */
+const GGUF_DTYPES: Readonly<Record<string, ExportDtype>> = { 0: 'f32', 1: 'f16', 32: 'bf16' };
+
+async function openFile(files: HostFiles, path: string): Promise<ModelOnDisk> {
+  const ext = extName(path);
+  if (ext === '.bin') {
+    return { kind: 'llama2c', source: await importLlama2c(files, path), ...NO_TOKENIZER, dtype: 'f32', generationConfig: null, step: null };
+  }
+  if (ext === '.gguf') {
+    const source = await importGguf(files, path);
+    try {
+      const model = tokenizerFromGguf(source.metadata);
+      const dtype = GGUF_DTYPES[String(source.metadata.get('general.file_type')?.value)] ?? 'f32';
+      const tokenizer = model && (async () => tokenizerFromModel(model));
+      return { kind: 'gguf', source, tokenizer, tokenizerFolder: null, dtype, generationConfig: null, step: null };
+    } catch (error) {
+      await source.close();
+      throw error;
+    }
+  }
+  const instead =
+    ext === '.safetensors'
+      ? 'name the folder it lies in, which holds its config.json'
+      : 'read are Hugging Face folders, training runs, llama2.c .bin and .gguf files';
+  throw new ScionError('input', `${baseName(path)} is no model that scion reads: ${instead}`, { path });
+}
 
 /**
  * Opens a model; no weight is read yet.
@@ -113,17 +149,7 @@ const DTYPES: Readonly<Record<string, ExportDtype>> = { F32: 'f32', F16: 'f16', 
 export async function openModel(files: HostFiles, path: string): Promise<ModelOnDisk> {
   const stat = await files.stat(path);
   if (stat === null) throw new ScionError('input', `no model at ${path}: there is no such file or folder`, { path });
-  if (!stat.isDirectory) {
-    const ext = extName(path);
-    if (ext === '.bin') {
-      return { kind: 'llama2c', source: await importLlama2c(files, path), tokenizer: null, dtype: 'f32', generationConfig: null, step: null };
-    }
-    const instead =
-      ext === '.safetensors'
-        ? 'name the folder it lies in, which holds its config.json'
-        : 'read are Hugging Face folders, training runs and llama2.c .bin files';
-    throw new ScionError('input', `${baseName(path)} is no model that scion reads: ${instead}`, { path });
-  }
+  if (!stat.isDirectory) return openFile(files, path);
   const run = await runConfig(files, path);
   if (run) return openRun(files, path, run);
   const source = await importHf(files, path);
@@ -132,7 +158,7 @@ export async function openModel(files: HostFiles, path: string): Promise<ModelOn
     return {
       kind: 'folder',
       source,
-      tokenizer: (await hasTokenizer(files, path)) ? path : null,
+      ...((await hasTokenizer(files, path)) ? tokenizerIn(files, path) : NO_TOKENIZER),
       dtype: stored ?? 'f32',
       generationConfig: source.generationConfig,
       step: null,
@@ -145,15 +171,17 @@ export async function openModel(files: HostFiles, path: string): Promise<ModelOn
 
 /** The tokenizer of a model: the one asked for, else its own; null if there is neither. Held against the model's vocabulary. */
 export async function tokenizerOf(files: HostFiles, model: ModelOnDisk, asked: string | undefined): Promise<Tokenizer | null> {
-  const path = asked ?? model.tokenizer;
-  if (path === null) return null;
-  const tokenizer = await loadTokenizer(files, path);
+  const tokenizer = asked === undefined ? ((await model.tokenizer?.()) ?? null) : await loadTokenizer(files, asked);
   const { vocabSize } = model.source.config;
-  if (tokenizer.vocabSize > vocabSize) {
-    throw new ScionError('input', `the tokenizer of ${path} has ${tokenizer.vocabSize} pieces, the model ${vocabSize} rows; they do not belong together`, {
-      pieces: tokenizer.vocabSize,
-      rows: vocabSize,
-    });
+  if (tokenizer && tokenizer.vocabSize > vocabSize) {
+    throw new ScionError(
+      'input',
+      `the tokenizer${asked === undefined ? '' : ` of ${asked}`} has ${tokenizer.vocabSize} pieces, the model ${vocabSize} rows; they do not belong together`,
+      {
+        pieces: tokenizer.vocabSize,
+        rows: vocabSize,
+      },
+    );
   }
   return tokenizer;
 }
@@ -170,7 +198,8 @@ export async function openForUse({ flags, status }: Context, files: HostFiles): 
   const model = await openModel(files, path);
   try {
     const tokenizer = await tokenizerOf(files, model, flags.string('tokenizer'));
-    if (!tokenizer) throw new ScionError('input', `${path} holds no tokenizer (tokenizer.json or tokenizer.model); name one with --tokenizer`, { path });
+    if (!tokenizer)
+      throw new ScionError('input', `${path} brings no tokenizer that is read (tokenizer.json, tokenizer.model); name one with --tokenizer`, { path });
     for (const warning of model.source.warnings) status.note(`note: ${warning}`);
     return { model, tokenizer };
   } catch (error) {

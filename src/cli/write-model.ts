@@ -1,12 +1,15 @@
 /**
- * Writing a model as a Hugging Face folder, for `import` and `export`: weights, configs and tokenizer appear together under the
+ * Writing a model as a Hugging Face folder or a GGUF file, for `import` and `export`: weights, configs and tokenizer appear together under the
  * folder's name or not at all. `--force` puts the new folder in the old one's place by two renames, and only where the
  * old one is a model: a mistyped --out must not cost anything else.
  */
 import { ScionError } from '../base/errors.ts';
-import { dirName, joinPath } from '../base/path.ts';
+import { baseName, dirName, joinPath } from '../base/path.ts';
 import { newRunId } from '../checkpoint/folders.ts';
+import { exportGguf, ggufTokenizer } from '../checkpoint/gguf.ts';
 import { type ExportDtype, exportHf } from '../checkpoint/hf.ts';
+import type { GgufValue } from '../formats/gguf.ts';
+import { PIECE, parseSentencePiece, type SentencePiece } from '../formats/sentencepiece.ts';
 import type { HostFiles } from '../host/types.ts';
 import { countParameters, type LlamaConfig } from '../nn/config.ts';
 import { type Tokenizer, tokenizerFiles } from '../text/tokenizer.ts';
@@ -34,6 +37,8 @@ export interface WrittenModel {
   readonly parameters: number;
   readonly bytes: number;
   readonly dtype: ExportDtype;
+  /** What another program may not do with it; for the caller to report. */
+  readonly warnings: readonly string[];
 }
 
 /** `--force` replaces model folders and nothing else. */
@@ -80,5 +85,39 @@ export async function writeModel(files: HostFiles, model: ModelOnDisk, options: 
   }
   let bytes = 0;
   for (const name of written) bytes += (await files.stat(joinPath(out, name)))?.size ?? 0;
-  return { out, files: [...written].sort(), parameters: countParameters(config), bytes, dtype };
+  return { out, files: [...written].sort(), parameters: countParameters(config), bytes, dtype, warnings: [] };
+}
+
+/** A tokenizer as GGUF keys, if it is one that they can say. llama.cpp wants as many pieces as the model has rows. */
+async function ggufKeys(
+  files: HostFiles,
+  tokenizer: Tokenizer | null,
+  folder: string | null,
+  rows: number,
+): Promise<ReadonlyMap<string, GgufValue> | undefined> {
+  let bytes = tokenizer?.source.name === 'tokenizer.model' ? tokenizer.source.bytes : null;
+  // A folder whose tokenizer.json was read may hold the same vocabulary as SentencePiece wrote it.
+  const beside = joinPath(folder ?? '', 'tokenizer.model');
+  if (bytes === null && folder !== null && (await files.stat(beside)) !== null) bytes = await files.read(beside);
+  if (bytes === null) return undefined;
+  const model = parseSentencePiece(bytes, 'tokenizer.model');
+  const pieces: SentencePiece[] = [...model.pieces];
+  while (pieces.length < rows) pieces.push({ text: `[PAD${pieces.length}]`, score: -1000, type: PIECE.UNUSED });
+  return ggufTokenizer({ ...model, pieces });
+}
+
+/** Writes a GGUF file. @throws ScionError `input` if it exists and `force` is off, or GGUF cannot say the model. */
+export async function writeGgufModel(files: HostFiles, model: ModelOnDisk, options: WriteOptions): Promise<WrittenModel> {
+  const { out, dtype, tokenizer, siblings, force, onRead } = options;
+  const stat = await files.stat(out);
+  if (stat?.isDirectory) throw new ScionError('input', `${out} is a folder; --out names a .gguf file to make`, { out });
+  if (stat && !force) throw new ScionError('input', `${out} exists; choose another --out, or add --force to replace it`, { out });
+  const config = configOf(model, tokenizer);
+  const keys = await ggufKeys(files, tokenizer, siblings, config.vocabSize);
+  const read = (name: string): Promise<Float32Array> => {
+    onRead(name);
+    return model.source.read(name);
+  };
+  const warnings = await exportGguf(files, out, config, read, { dtype, tokenizer: keys, name: baseName(out).replace(/\.gguf$/, '') });
+  return { out, files: [baseName(out)], parameters: countParameters(config), bytes: (await files.stat(out))?.size ?? 0, dtype, warnings };
 }

@@ -12,10 +12,10 @@ import { writeModel } from '../write-model.ts';
 
 export const command: Command = {
   name: 'import',
-  summary: 'make a Hugging Face folder of a llama2.c file or another folder',
+  summary: 'make a Hugging Face folder of a llama2.c or GGUF file, or of another folder',
   words: 'FILE|DIR',
   flags: {
-    tokenizer: { kind: 'string', value: 'F', summary: 'folder or file; by default that of a folder' },
+    tokenizer: { kind: 'string', value: 'F', summary: 'folder or file; by default the model’s own' },
     out: { kind: 'string', value: 'DIR', summary: 'folder to write' },
     dtype: { kind: 'string', choices: ['f32', 'f16', 'bf16'], summary: 'of the weights; by default as they are stored' },
     force: { kind: 'boolean', summary: 'replace a model that is in --out', default: false },
@@ -44,7 +44,7 @@ export const command: Command = {
         out,
         dtype,
         tokenizer,
-        siblings: asked === undefined ? model.tokenizer : null,
+        siblings: asked === undefined ? model.tokenizerFolder : null,
         force: flags.boolean('force'),
         onRead: (name) => status.set(`writing ${name}`),
       });
