@@ -7,6 +7,7 @@ import { invariant, ScionError } from '../base/errors.ts';
 import { fromHalfBits, floatToHalf } from '../base/half.ts';
 import type { GpuDevice, Pipeline } from '../gpu/device.ts';
 import { resolveGrid, writeParams } from '../gpu/params.ts';
+import type { Profiler } from '../gpu/profiler.ts';
 import type { StepScalars } from './op.ts';
 import { type BufferRef, type Command, type Plan, UNIFORM_STRIDE } from './plan.ts';
 import type { States } from './states.ts';
@@ -156,8 +157,8 @@ export class Program {
     if (this.dataBuffer) this.device.raw.queue.writeBuffer(this.dataBuffer, 0, this.dataBytes);
   }
 
-  /** Uploads step data, encodes and submits once. Gives back nothing; use `read` for outputs. */
-  run(feeds: Feeds = {}, scalars: StepScalars = {}): void {
+  /** Uploads step data, encodes and submits once. Gives back nothing; use `read` for outputs. A profiler gets a pass for each launch. */
+  run(feeds: Feeds = {}, scalars: StepScalars = {}, profiler?: Profiler): void {
     this.device.check();
     invariant(!this.reading, `${this.plan.name} runs while its outputs are being read`);
     this.fill(feeds);
@@ -179,8 +180,12 @@ export class Program {
         encoder.clearBuffer(buffer, offset, roundUp(launch.ref.bytes, 4));
         continue;
       }
+      if (profiler) {
+        pass?.end();
+        pass = null;
+      }
       if (!pass) {
-        pass = encoder.beginComputePass();
+        pass = encoder.beginComputePass(profiler ? { timestampWrites: profiler.next() } : undefined);
         bound = null;
       }
       if (bound !== launch.pipeline.pipeline) {
@@ -193,6 +198,7 @@ export class Program {
       this.device.created.dispatches++;
     }
     pass?.end();
+    profiler?.resolve(encoder);
     let at = 0;
     for (const output of this.plan.outputs) {
       invariant(this.staging, 'staging exists');
