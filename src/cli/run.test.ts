@@ -43,7 +43,8 @@ const SURFACE: Readonly<Record<string, string>> = {
   start: 'data device help json out quick resume seed steps',
   doctor: 'device help json seconds',
   train:
-    'accumulate batch clip config data device help json keep lr min-lr model optimizer out precision recompute resume save-every schedule seed steps tokenizer tokens validate-every validation validation-share warmup weight-decay z-loss',
+    'accumulate batch clip config data device help json keep lr min-lr model optimizer out precision profile recompute resume save-every schedule seed steps tokenizer tokens validate-every validation validation-share warmup weight-decay z-loss',
+  plan: 'accumulate batch budget config device gflops help html json limits model precision profile recompute steps tokens',
   score: 'data device help json limit max-tokens model precision tokenizer window',
   generate: 'device help json max-new-tokens model precision prompt repetition-penalty seed stop temperature tokenizer top-k top-p',
   chat: 'context device help json max-new-tokens model precision repetition-penalty seed system temperature template tokenizer top-k top-p',

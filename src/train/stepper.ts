@@ -79,6 +79,11 @@ export class Stepper {
     }
   }
 
+  /** Adam's t as last read. */
+  get goodSteps(): number {
+    return this.lastT;
+  }
+
   /** Steps that may still be enqueued before `records` must be called. */
   get room(): number {
     return STEP_RING - (this.attempted - this.recorded);

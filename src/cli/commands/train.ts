@@ -6,7 +6,7 @@ import { ScionError } from '../../base/errors.ts';
 import { joinPath } from '../../base/path.ts';
 import { importHf } from '../../checkpoint/hf.ts';
 import { readDocuments } from '../../data/documents.ts';
-import { splitByHash } from '../../data/loader.ts';
+import { collate, splitByHash } from '../../data/loader.ts';
 import { host } from '../../host/index.ts';
 import { countParameters, type LlamaConfig, parseConfig } from '../../nn/config.ts';
 import type { Precision } from '../../nn/parameters.ts';
@@ -17,6 +17,7 @@ import { prepareRunData } from '../../train/data.ts';
 import type { TrainSetup } from '../../train/programs.ts';
 import { Run } from '../../train/run.ts';
 import type { ReadParameter } from '../../train/stepper.ts';
+import { profileStep } from '../../train/trace.ts';
 import type { Command } from '../command.ts';
 import { bytes, duration, si, sparkline } from '../status.ts';
 import { runFigures, statusHooks } from '../training.ts';
@@ -69,6 +70,7 @@ export const command: Command = {
     keep: { kind: 'integer', summary: 'checkpoints kept', default: 2 },
     seed: { kind: 'integer', summary: 'of parameters and data order', default: 1 },
     device: { kind: 'string', value: 'NAME', summary: 'part of an adapter’s name' },
+    profile: { kind: 'boolean', summary: 'write a Perfetto trace of one step after the last, to OUT/trace.json', default: false },
     resume: { kind: 'boolean', summary: 'go on with the run in --out', default: false },
   },
   examples: [
@@ -154,6 +156,12 @@ export const command: Command = {
       if (trained.interrupted) throw new ScionError('interrupted', `stopped at step ${trained.steps}, saved; go on by adding --resume to the same command`);
       const model = joinPath(out, 'model');
       await run.exportModel(model);
+      if (flags.boolean('profile')) {
+        // After the export: the profiled step is one step more, which nothing keeps.
+        const trace = joinPath(out, 'trace.json');
+        await machine.files.write(trace, new TextEncoder().encode(await profileStep(run.trainer.stepper, collate(data.train.slice(0, setup.batch)), number('lr'))));
+        print(`trace      ${trace} (open it at ui.perfetto.dev)`);
+      }
       print(`loss       ${sparkline(trained.curve.map(([, l]) => l))}  ${trained.firstLoss?.toFixed(3) ?? '–'} → ${trained.lastLoss?.toFixed(3) ?? '–'}`);
       print(`held-out   ${trained.firstValidation?.bitsPerByte.toFixed(4)} → ${trained.lastValidation?.bitsPerByte.toFixed(4)} bits per byte`);
       print(`done in ${duration((machine.now() - began) / 1000)}: ${model}`);

@@ -1,0 +1,40 @@
+/**
+ * The public face of the library: what a program, the page and the Deno entries import. Everything else is
+ * internal and may change. The command line lives in the `scion` bin, not here.
+ */
+export { isScionError, ScionError } from './base/errors.ts';
+export { Random } from './base/random.ts';
+export { host, runtime } from './host/index.ts';
+export type { Host, HostFiles } from './host/index.ts';
+export { type DeviceOptions, GpuDevice } from './gpu/device.ts';
+export { assumedFacts, type DeviceFacts } from './gpu/facts.ts';
+export { expandKernel } from './gpu/expand.ts';
+export { importGguf } from './checkpoint/gguf.ts';
+export { exportHf, importHf } from './checkpoint/hf.ts';
+export { importLlama2c } from './checkpoint/llama2c-import.ts';
+export { type Batch, PackLoader, sequentialBatches, splitByHash } from './data/loader.ts';
+export { ByteNgram } from './data/ngram.ts';
+export { packDocuments, type Pack } from './data/pack.ts';
+export { readDocuments } from './data/documents.ts';
+export { SAMPLE_SHA256, sampleCorpus, sampleDigest, type SampleQuestion, sampleQuestions, sampleSplits } from './data/sample/index.ts';
+export { Chat, streamText } from './infer/chat.ts';
+export { type GenerateOptions, Generator, type InferOptions, planInference } from './infer/generator.ts';
+export { scoreDocuments } from './infer/score.ts';
+export { configToJson, countParameters, type LlamaConfig, makeConfig, parseConfig } from './nn/config.ts';
+export { learningRate, type Schedule } from './optim/schedule.ts';
+export { differentiate } from './tensor/autodiff.ts';
+export { runOnce } from './tensor/eager.ts';
+export { Graph, type Value } from './tensor/graph.ts';
+export { measureDevice } from './tensor/measure.ts';
+export { type Plan, planGraph } from './tensor/plan.ts';
+export { evaluateReference } from './tensor/reference.ts';
+export { Session } from './tensor/session.ts';
+export { States } from './tensor/states.ts';
+export { learnBpe } from './text/learn-bpe.ts';
+export { loadTokenizer, saveTokenizer, type Tokenizer, tokenizerFromModel } from './text/tokenizer.ts';
+export { prepareRunData, type RunData } from './train/data.ts';
+export { LLAMA_ADAMW, planTraining, type TrainSetup } from './train/programs.ts';
+export { Run, type RunOptions } from './train/run.ts';
+export { ngramBaseline, prepareSampleRun, type RunTexts, SAMPLE_SIZES, type SampleSize, sampleProbes, sampleTexts } from './train/sample-run.ts';
+export { Stepper } from './train/stepper.ts';
+export { type StepReport, type TrainHooks, Trainer, type TrainResult, type ValidationReport } from './train/trainer.ts';
