@@ -59,12 +59,14 @@ describe('chooseMatmul', () => {
 
 describe('matmul_subgroup_matrix', () => {
   const names = ['shader-f16', 'subgroups', 'subgroup-size-control', 'chromium-experimental-subgroup-matrix'];
-  const variants: Switches[] = [false, true].flatMap((TA) =>
+  const variants: Switches[] = [false, true].flatMap((TA): Switches[] =>
     [false, true].flatMap((TB) =>
-      [
-        { AVEC: 4, BVEC: 4, A_F16: true, B_F16: true, C_F16: true, D_F16: true, ADD: true },
-        { AVEC: 1, BVEC: 1 },
-      ].flatMap((rest) => [64, 128].map((tile) => ({ TA, TB, TILE: tile, LANES: 2 * tile, ...rest }))),
+      (
+        [
+          { AVEC: 4, BVEC: 4, A_F16: true, B_F16: true, C_F16: true, D_F16: true, ADD: true },
+          { AVEC: 1, BVEC: 1 },
+        ] as Switches[]
+      ).flatMap((rest) => [64, 128].map((tile) => ({ TA, TB, TILE: tile, LANES: 2 * tile, ...rest }))),
     ),
   );
 
