@@ -286,7 +286,13 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
 const CHUNKS = ($(SIZE)u * $(VEC)u + 31u) / 32u;
 
 fn weights(s: vec4f, lse: vec4f, queries: vec4u, range: vec2u) -> vec4f {
-  return select(vec4f(), soft_exp4(s * P.scale - lse), (queries >= vec4u(range.x)) & (queries < vec4u(range.y)));
+  return select(vec4f(), soft_exp4(s * P.scale - lse), (queries >= vec4u(range.x)) & (queries < min(vec4u(range.y), vec4u(P.tokens))));
+}
+
+// Stages a chunk of 32 query rows: of dO, or of the queries.
+fn right(x: u32, y: u32, rows: u32, base: u32, last: u32, h: u32, c: u32, outputs: bool) {
+  if (outputs) { DO_right(x, y, rows, base, last, P.heads * P.size, h * P.size, c); }
+  else { QKV_right(x, y, rows, base, last, P.qkvRow, h * P.size, c); }
 }
 
 @compute @workgroup_size(128)
@@ -294,108 +300,67 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   let x = lane & 7u;
   let y = lane >> 3u;
   let base = wg.x * 64u;
-  let b = wg.z;
   let last = P.tokens - 1u;
-  var own = vec2u();
-  if (base + lane < P.tokens) { own = R[b * P.tokens + base + lane].zw; }
-  let span = span_of(lane, own);
+  let rows = wg.z * P.tokens;
+  let k = P.keyAt + wg.y * P.size;
+  let v = P.valueAt + wg.y * P.size;
+  let span = span_of(lane, rows, base, 2u);
   let end = min(span.y, P.tokens);
-  let rows = b * P.tokens + min(vec4u(y, y + 16u, y + 32u, y + 48u) + base, vec4u(last));
-  let range0 = R[rows.x].zw;
-  let range1 = R[rows.y].zw;
-  let range2 = R[rows.z].zw;
-  let range3 = R[rows.w].zw;
-  let k = rows * P.qkvRow + P.keyAt + wg.y * P.size;
-  let v = rows * P.qkvRow + P.valueAt + wg.y * P.size;
+  let tokens = min(vec4u(y, y + 16u, y + 32u, y + 48u) + base, vec4u(last));
+  let range0 = range_of(rows, tokens.x, 2u);
+  let range1 = range_of(rows, tokens.y, 2u);
+  let range2 = range_of(rows, tokens.z, 2u);
+  let range3 = range_of(rows, tokens.w, 2u);
   let width = size4();
-  var dk: array<Scores, CHUNKS>;
-  var dv: array<Scores, CHUNKS>;
-  for (var c = 0u; c < CHUNKS; c++) {
-    dk[c] = Scores();
-    dv[c] = Scores();
-  }
+  // dV, then dK.
+  var acc: array<Scores, 2u * CHUNKS>;
+  for (var c = 0u; c < 2u * CHUNKS; c++) { acc[c] = Scores(); }
   for (var h = wg.y * P.group; h < (wg.y + 1u) * P.group; h++) {
     for (var i = span.x; i < end; i += 32u) {
-      let near = b * P.tokens + min(i + y, end - 1u);
-      let far = b * P.tokens + min(i + y + 16u, end - 1u);
-      let qNear = near * P.qkvRow + h * P.size;
-      let qFar = far * P.qkvRow + h * P.size;
-      let oNear = (near * P.heads + h) * P.size;
-      let oFar = (far * P.heads + h) * P.size;
+      // First pass: scores; second: dP. Both transposed, a row a key.
       var s = Scores();
       var dp = Scores();
-      for (var c = 0u; c < width; c += 8u) {
-        workgroupBarrier();
-        LEFT[y * 9u + x] = QKV_four(k.x, c + x);
-        LEFT[y * 9u + 144u + x] = QKV_four(k.y, c + x);
-        LEFT[y * 9u + 288u + x] = QKV_four(k.z, c + x);
-        LEFT[y * 9u + 432u + x] = QKV_four(k.w, c + x);
-        RIGHT[y * 9u + x] = QKV_four(qNear, c + x);
-        RIGHT[y * 9u + 144u + x] = QKV_four(qFar, c + x);
-        workgroupBarrier();
-        s = chunk_dots(s, x, y, min(8u, width - c));
-        workgroupBarrier();
-        LEFT[y * 9u + x] = QKV_four(v.x, c + x);
-        LEFT[y * 9u + 144u + x] = QKV_four(v.y, c + x);
-        LEFT[y * 9u + 288u + x] = QKV_four(v.z, c + x);
-        LEFT[y * 9u + 432u + x] = QKV_four(v.w, c + x);
-        RIGHT[y * 9u + x] = DO_four(oNear, c + x);
-        RIGHT[y * 9u + 144u + x] = DO_four(oFar, c + x);
-        workgroupBarrier();
-        dp = chunk_dots(dp, x, y, min(8u, width - c));
+      for (var pass_ = 0u; pass_ < 2u; pass_++) {
+        s = dp;
+        dp = Scores();
+        for (var c = 0u; c < width; c += 8u) {
+          workgroupBarrier();
+          QKV_left(x, y, rows, base, last, P.qkvRow, select(k, v, pass_ == 1u), c);
+          right(x, y, rows, i, end - 1u, h, c, pass_ == 1u);
+          workgroupBarrier();
+          dp = chunk_dots(dp, x, y, min(8u, width - c));
+        }
       }
       let queries = vec4u(0u, 8u, 16u, 24u) + i + x;
-      let at = (b * P.heads + h) * P.tokens + min(queries, vec4u(end - 1u));
+      let at = (wg.z * P.heads + h) * P.tokens + min(queries, vec4u(end - 1u));
       let lse = vec4f(L[at.x], L[at.y], L[at.z], L[at.w]);
       let mean = vec4f(D[at.x], D[at.y], D[at.z], D[at.w]);
-      let inside = queries < vec4u(end);
-      let p = Scores(
-        select(vec4f(), weights(s.s0, lse, queries, range0), inside),
-        select(vec4f(), weights(s.s1, lse, queries, range1), inside),
-        select(vec4f(), weights(s.s2, lse, queries, range2), inside),
-        select(vec4f(), weights(s.s3, lse, queries, range3), inside));
-      workgroupBarrier();
-      put_weights(x, y, p);
-      for (var c = 0u; c < CHUNKS; c++) {
-        workgroupBarrier();
-        RIGHT[y * 9u + x] = DO_four(oNear, c * 8u + x);
-        RIGHT[y * 9u + 144u + x] = DO_four(oFar, c * 8u + x);
-        workgroupBarrier();
-        dv[c] = chunk_mix(dv[c], x, y, min(8u, end - i));
-      }
-      workgroupBarrier();
-      put_weights(x, y, Scores(
-        p.s0 * (dp.s0 - mean) * P.scale, p.s1 * (dp.s1 - mean) * P.scale, p.s2 * (dp.s2 - mean) * P.scale, p.s3 * (dp.s3 - mean) * P.scale));
-      for (var c = 0u; c < CHUNKS; c++) {
-        workgroupBarrier();
-        RIGHT[y * 9u + x] = QKV_four(qNear, c * 8u + x);
-        RIGHT[y * 9u + 144u + x] = QKV_four(qFar, c * 8u + x);
-        workgroupBarrier();
-        dk[c] = chunk_mix(dk[c], x, y, min(8u, end - i));
+      var w = Scores(
+        weights(s.s0, lse, queries, range0),
+        weights(s.s1, lse, queries, range1),
+        weights(s.s2, lse, queries, range2),
+        weights(s.s3, lse, queries, range3));
+      for (var pass_ = 0u; pass_ < 2u; pass_++) {
+        for (var c = 0u; c < CHUNKS; c++) {
+          workgroupBarrier();
+          if (c == 0u) { put_weights(x, y, w); }
+          right(x, y, rows, i, end - 1u, h, c * 8u, pass_ == 0u);
+          workgroupBarrier();
+          let a = pass_ * CHUNKS + c;
+          acc[a] = chunk_mix(acc[a], x, y, min(8u, end - i));
+        }
+        w = Scores(
+          w.s0 * (dp.s0 - mean) * P.scale, w.s1 * (dp.s1 - mean) * P.scale, w.s2 * (dp.s2 - mean) * P.scale, w.s3 * (dp.s3 - mean) * P.scale);
       }
     }
   }
-  for (var r = 0u; r < 4u; r++) {
-    if (base + y + 16u * r > last) { break; }
-    for (var c = 0u; c < CHUNKS; c++) {
-      let a = dk[c];
-      let e = dv[c];
-      var gk = a.s0;
-      var gv = e.s0;
-      if (r == 1u) {
-        gk = a.s1;
-        gv = e.s1;
-      }
-      if (r == 2u) {
-        gk = a.s2;
-        gv = e.s2;
-      }
-      if (r == 3u) {
-        gk = a.s3;
-        gv = e.s3;
-      }
-      DQKV_put(k[r], c * 8u + x, gk, P.accumulate != 0u);
-      DQKV_put(v[r], c * 8u + x, gv, P.accumulate != 0u);
+  for (var r = 0u; r < P.rows; r++) {
+    let t = base + y + 16u * r;
+    if (t > last) { break; }
+    let row = (rows + t) * P.qkvRow;
+    for (var c = 0u; c < 2u * CHUNKS; c++) {
+      let value = c < CHUNKS;
+      DQKV_put(row + select(k, v, value), select(c - CHUNKS, c, value) * 8u + x, row_of(acc[c], r), P.accumulate != 0u);
     }
   }
 }
@@ -633,78 +598,57 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   let y = lane >> 3u;
   let base = wg.x * 64u;
   let h = wg.y;
-  let b = wg.z;
   let last = P.tokens - 1u;
-  let k = b * P.keys * P.kvRow + P.keyAt + (h / P.group) * P.size;
-  let v = b * P.keys * P.kvRow + P.valueAt + (h / P.group) * P.size;
-  var own = vec2u();
-  if (base + lane < P.tokens) { own = R[b * P.tokens + base + lane].xy; }
-  let span = span_of(lane, own);
+  let rows = wg.z * P.tokens;
+  let k = P.keyAt + (h / P.group) * P.size;
+  let v = P.valueAt + (h / P.group) * P.size;
+  let span = span_of(lane, rows, base, 0u);
   let end = min(span.y, P.keys);
   let tokens = min(vec4u(y, y + 16u, y + 32u, y + 48u) + base, vec4u(last));
-  let rows = b * P.tokens + tokens;
-  let range0 = R[rows.x].xy;
-  let range1 = R[rows.y].xy;
-  let range2 = R[rows.z].xy;
-  let range3 = R[rows.w].xy;
-  let q = rows * P.qkvRow + h * P.size;
-  let o = (rows * P.heads + h) * P.size;
-  let at = (b * P.heads + h) * P.tokens + tokens;
+  let range0 = range_of(rows, tokens.x, 0u);
+  let range1 = range_of(rows, tokens.y, 0u);
+  let range2 = range_of(rows, tokens.z, 0u);
+  let range3 = range_of(rows, tokens.w, 0u);
+  let at = (wg.z * P.heads + h) * P.tokens + tokens;
   let lse = vec4f(L[at.x], L[at.y], L[at.z], L[at.w]);
   let mean = vec4f(D[at.x], D[at.y], D[at.z], D[at.w]);
   let width = size4();
   var acc: array<Scores, CHUNKS>;
   for (var c = 0u; c < CHUNKS; c++) { acc[c] = Scores(); }
   for (var j = span.x; j < end; j += 32u) {
-    let near = min(j + y, end - 1u) * P.kvRow;
-    let far = min(j + y + 16u, end - 1u) * P.kvRow;
+    // First pass: scores; second: dP.
     var s = Scores();
     var dp = Scores();
-    for (var c = 0u; c < width; c += 8u) {
-      workgroupBarrier();
-      LEFT[y * 9u + x] = QKV_four(q.x, c + x);
-      LEFT[y * 9u + 144u + x] = QKV_four(q.y, c + x);
-      LEFT[y * 9u + 288u + x] = QKV_four(q.z, c + x);
-      LEFT[y * 9u + 432u + x] = QKV_four(q.w, c + x);
-      RIGHT[y * 9u + x] = QKV_four(k + near, c + x);
-      RIGHT[y * 9u + 144u + x] = QKV_four(k + far, c + x);
-      workgroupBarrier();
-      s = chunk_dots(s, x, y, min(8u, width - c));
-      workgroupBarrier();
-      LEFT[y * 9u + x] = DO_four(o.x, c + x);
-      LEFT[y * 9u + 144u + x] = DO_four(o.y, c + x);
-      LEFT[y * 9u + 288u + x] = DO_four(o.z, c + x);
-      LEFT[y * 9u + 432u + x] = DO_four(o.w, c + x);
-      RIGHT[y * 9u + x] = QKV_four(v + near, c + x);
-      RIGHT[y * 9u + 144u + x] = QKV_four(v + far, c + x);
-      workgroupBarrier();
-      dp = chunk_dots(dp, x, y, min(8u, width - c));
+    for (var pass_ = 0u; pass_ < 2u; pass_++) {
+      s = dp;
+      dp = Scores();
+      for (var c = 0u; c < width; c += 8u) {
+        workgroupBarrier();
+        if (pass_ == 0u) { QKV_left(x, y, rows, base, last, P.qkvRow, h * P.size, c); }
+        else { DO_left(x, y, rows, base, last, P.heads * P.size, h * P.size, c); }
+        QKV_right(x, y, rows, j, end - 1u, P.kvRow, select(k, v, pass_ == 1u), c);
+        workgroupBarrier();
+        dp = chunk_dots(dp, x, y, min(8u, width - c));
+      }
     }
-    let keys = vec4u(0u, 8u, 16u, 24u) + j + x;
-    workgroupBarrier();
-    put_weights(x, y, Scores(
-      slopes(s.s0, dp.s0, lse.x, mean.x, keys, range0),
-      slopes(s.s1, dp.s1, lse.y, mean.y, keys, range1),
-      slopes(s.s2, dp.s2, lse.z, mean.z, keys, range2),
-      slopes(s.s3, dp.s3, lse.w, mean.w, keys, range3)));
+    let index = vec4u(0u, 8u, 16u, 24u) + j + x;
+    let ds = Scores(
+      slopes(s.s0, dp.s0, lse.x, mean.x, index, range0),
+      slopes(s.s1, dp.s1, lse.y, mean.y, index, range1),
+      slopes(s.s2, dp.s2, lse.z, mean.z, index, range2),
+      slopes(s.s3, dp.s3, lse.w, mean.w, index, range3));
     for (var c = 0u; c < CHUNKS; c++) {
       workgroupBarrier();
-      RIGHT[y * 9u + x] = QKV_four(k + near, c * 8u + x);
-      RIGHT[y * 9u + 144u + x] = QKV_four(k + far, c * 8u + x);
+      if (c == 0u) { put_weights(x, y, ds); }
+      QKV_right(x, y, rows, j, end - 1u, P.kvRow, k, c * 8u);
       workgroupBarrier();
       acc[c] = chunk_mix(acc[c], x, y, min(8u, end - j));
     }
   }
-  for (var r = 0u; r < 4u; r++) {
-    if (base + y + 16u * r > last) { break; }
-    for (var c = 0u; c < CHUNKS; c++) {
-      let a = acc[c];
-      var one = a.s0;
-      if (r == 1u) { one = a.s1; }
-      if (r == 2u) { one = a.s2; }
-      if (r == 3u) { one = a.s3; }
-      DQKV_put(q[r], c * 8u + x, one, P.accumulate != 0u);
-    }
+  for (var r = 0u; r < P.rows; r++) {
+    let t = base + y + 16u * r;
+    if (t > last) { break; }
+    for (var c = 0u; c < CHUNKS; c++) { DQKV_put((rows + t) * P.qkvRow + h * P.size, c * 8u + x, row_of(acc[c], r), P.accumulate != 0u); }
   }
 }
 `,
@@ -930,17 +874,6 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
 const CHUNKS = ($(SIZE)u * $(VEC)u + 31u) / 32u;
 var<workgroup> STRANDS: array<f32, 512>;
 
-// Largest (or sum) of a row's eight strands.
-fn strand_max(row: u32) -> f32 {
-  var m = STRANDS[row * 8u];
-  for (var i = 1u; i < 8u; i++) { m = max(m, STRANDS[row * 8u + i]); }
-  return m;
-}
-fn strand_sum(row: u32) -> f32 {
-  var m = STRANDS[row * 8u];
-  for (var i = 1u; i < 8u; i++) { m += STRANDS[row * 8u + i]; }
-  return m;
-}
 fn mask(s: vec4f, keys: vec4u, range: vec2u) -> vec4f {
   return select(vec4f(MASKED), s * P.scale, (keys >= vec4u(range.x)) & (keys < vec4u(range.y)));
 }
@@ -957,81 +890,71 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   let h = wg.y;
   let b = wg.z;
   let last = P.tokens - 1u;
-  let k = b * P.keys * P.kvRow + P.keyAt + (h / P.group) * P.size;
-  let v = b * P.keys * P.kvRow + P.valueAt + (h / P.group) * P.size;
-  var own = vec2u();
-  if (base + lane < P.tokens) { own = R[b * P.tokens + base + lane].xy; }
-  let span = span_of(lane, own);
+  let queries = b * P.tokens;
+  let keys = b * P.keys;
+  let k = P.keyAt + (h / P.group) * P.size;
+  let v = P.valueAt + (h / P.group) * P.size;
+  let span = span_of(lane, queries, base, 0u);
   let end = min(span.y, P.keys);
-  let rows = b * P.tokens + min(vec4u(y, y + 16u, y + 32u, y + 48u) + base, vec4u(last));
-  let range0 = R[rows.x].xy;
-  let range1 = R[rows.y].xy;
-  let range2 = R[rows.z].xy;
-  let range3 = R[rows.w].xy;
-  let q = rows * P.qkvRow + h * P.size;
+  let tokens = min(vec4u(y, y + 16u, y + 32u, y + 48u) + base, vec4u(last));
+  let range0 = range_of(queries, tokens.x, 0u);
+  let range1 = range_of(queries, tokens.y, 0u);
+  let range2 = range_of(queries, tokens.z, 0u);
+  let range3 = range_of(queries, tokens.w, 0u);
   let width = size4();
   var acc: array<Scores, CHUNKS>;
   for (var c = 0u; c < CHUNKS; c++) { acc[c] = Scores(); }
   var high = vec4f(MASKED);
   var total = vec4f();
   for (var j = span.x; j < end; j += 32u) {
-    let near = min(j + y, end - 1u) * P.kvRow;
-    let far = min(j + y + 16u, end - 1u) * P.kvRow;
     var s = Scores();
     for (var c = 0u; c < width; c += 8u) {
       workgroupBarrier();
-      LEFT[y * 9u + x] = QKV_four(q.x, c + x);
-      LEFT[y * 9u + 144u + x] = QKV_four(q.y, c + x);
-      LEFT[y * 9u + 288u + x] = QKV_four(q.z, c + x);
-      LEFT[y * 9u + 432u + x] = QKV_four(q.w, c + x);
-      RIGHT[y * 9u + x] = $(SOURCE)_four(k + near, c + x);
-      RIGHT[y * 9u + 144u + x] = $(SOURCE)_four(k + far, c + x);
+      QKV_left(x, y, queries, base, last, P.qkvRow, h * P.size, c);
+      $(SOURCE)_right(x, y, keys, j, end - 1u, P.kvRow, k, c);
       workgroupBarrier();
       s = chunk_dots(s, x, y, min(8u, width - c));
     }
-    let keys = vec4u(0u, 8u, 16u, 24u) + j + x;
-    s = Scores(mask(s.s0, keys, range0), mask(s.s1, keys, range1), mask(s.s2, keys, range2), mask(s.s3, keys, range3));
+    let index = vec4u(0u, 8u, 16u, 24u) + j + x;
+    s = Scores(mask(s.s0, index, range0), mask(s.s1, index, range1), mask(s.s2, index, range2), mask(s.s3, index, range3));
     STRANDS[y * 8u + x] = vec_max(s.s0);
-    STRANDS[(y + 16u) * 8u + x] = vec_max(s.s1);
-    STRANDS[(y + 32u) * 8u + x] = vec_max(s.s2);
-    STRANDS[(y + 48u) * 8u + x] = vec_max(s.s3);
+    STRANDS[y * 8u + 128u + x] = vec_max(s.s1);
+    STRANDS[y * 8u + 256u + x] = vec_max(s.s2);
+    STRANDS[y * 8u + 384u + x] = vec_max(s.s3);
     workgroupBarrier();
-    let next = max(high, vec4f(strand_max(y), strand_max(y + 16u), strand_max(y + 32u), strand_max(y + 48u)));
+    var next = high;
+    for (var i = 0u; i < P.rows * 2u; i++) {
+      let at = y * 8u + i;
+      next = max(next, vec4f(STRANDS[at], STRANDS[at + 128u], STRANDS[at + 256u], STRANDS[at + 384u]));
+    }
     let keep = soft_exp4(high - next);
     high = next;
     let p = Scores(weights(s.s0, next.x), weights(s.s1, next.y), weights(s.s2, next.z), weights(s.s3, next.w));
     total = total * keep + vec4f(vec_sum(p.s0), vec_sum(p.s1), vec_sum(p.s2), vec_sum(p.s3));
-    put_weights(x, y, p);
     for (var c = 0u; c < CHUNKS; c++) {
       workgroupBarrier();
-      RIGHT[y * 9u + x] = $(SOURCE)_four(v + near, c * 8u + x);
-      RIGHT[y * 9u + 144u + x] = $(SOURCE)_four(v + far, c * 8u + x);
+      if (c == 0u) { put_weights(x, y, p); }
+      $(SOURCE)_right(x, y, keys, j, end - 1u, P.kvRow, v, c * 8u);
       workgroupBarrier();
       let a = acc[c];
       acc[c] = chunk_mix(Scores(a.s0 * keep.x, a.s1 * keep.y, a.s2 * keep.z, a.s3 * keep.w), x, y, min(8u, end - j));
     }
   }
-  workgroupBarrier();
+  // The strands were last read before the barriers of the values' product.
   STRANDS[y * 8u + x] = total.x;
-  STRANDS[(y + 16u) * 8u + x] = total.y;
-  STRANDS[(y + 32u) * 8u + x] = total.z;
-  STRANDS[(y + 48u) * 8u + x] = total.w;
+  STRANDS[y * 8u + 128u + x] = total.y;
+  STRANDS[y * 8u + 256u + x] = total.z;
+  STRANDS[y * 8u + 384u + x] = total.w;
   workgroupBarrier();
-  for (var r = 0u; r < 4u; r++) {
+  for (var r = 0u; r < P.rows; r++) {
     let t = base + y + 16u * r;
     if (t > last) { break; }
-    let sum = strand_sum(y + 16u * r);
+    var sum = 0.0;
+    for (var i = 0u; i < P.rows * 2u; i++) { sum += STRANDS[y * 8u + 128u * r + i]; }
     let any = sum > 0.0;
     let inverse = select(0.0, 1.0 / max(sum, 1e-30), any);
-    let o = ((b * P.tokens + t) * P.heads + h) * P.size;
-    for (var c = 0u; c < CHUNKS; c++) {
-      let a = acc[c];
-      var one = a.s0;
-      if (r == 1u) { one = a.s1; }
-      if (r == 2u) { one = a.s2; }
-      if (r == 3u) { one = a.s3; }
-      O_put(o, c * 8u + x, one * inverse, false);
-    }
+    let o = ((queries + t) * P.heads + h) * P.size;
+    for (var c = 0u; c < CHUNKS; c++) { O_put(o, c * 8u + x, row_of(acc[c], r) * inverse, false); }
     if (x == 0u) { L[(b * P.heads + h) * P.tokens + t] = select(0.0, high[r] + log(max(sum, 1e-30)), any); }
   }
 }
@@ -1375,7 +1298,7 @@ fn vec_max(s: vec4f) -> f32 { return max(max(s.x, s.y), max(s.z, s.w)); }
 fn vec_sum(s: vec4f) -> f32 { return (s.x + s.y) + (s.z + s.w); }
 `,
   "lib/attention_four.wgsl": `// Four elements of a head row of tensor NAME, at element 4 c of a row that starts at \`at\` (in units of VEC): zeros past
-// the head; NAME_put stores or adds them.
+// the head; NAME_put stores or adds them. NAME_left and NAME_right stage a chunk of the tile's 64 or 32 rows; rows from \`last\` on repeat it.
 fn $(NAME)_four(at: u32, c: u32) -> vec4f {
 #if VEC == 4
   if (c >= P.size) { return vec4f(); }
@@ -1401,6 +1324,16 @@ fn $(NAME)_put(at: u32, c: u32, v: vec4f, add: bool) {
   }
 #endif
 }
+fn $(NAME)_left(x: u32, y: u32, sequence: u32, base: u32, last: u32, stride: u32, offset: u32, c: u32) {
+  for (var r = 0u; r < P.rows; r++) {
+    LEFT[(y + 16u * r) * 9u + x] = $(NAME)_four((sequence + min(base + y + 16u * r, last)) * stride + offset, c + x);
+  }
+}
+fn $(NAME)_right(x: u32, y: u32, sequence: u32, base: u32, last: u32, stride: u32, offset: u32, c: u32) {
+  for (var r = 0u; r < P.rows; r += 2u) {
+    RIGHT[(y + 8u * r) * 9u + x] = $(NAME)_four((sequence + min(base + y + 8u * r, last)) * stride + offset, c + x);
+  }
+}
 `,
   "lib/attention_params.wgsl": `// What every attention kernel is told; strides and offsets count units of VEC elements.
 struct Params {
@@ -1414,6 +1347,7 @@ struct Params {
   keyAt: u32,       // first key head in that row
   valueAt: u32,     // first value head in that row
   scale: f32,
+  rows: u32,        // 4, the rows a thread of the tile kernels holds, as data
   accumulate: u32,
 }
 @group(0) @binding(0) var<uniform> P: Params;
@@ -1421,29 +1355,33 @@ struct Params {
   "lib/attention_tile.wgsl": `// Frame of the tile kernels: 128 threads as 16 (y) x 8 (x), 64 rows against 32 columns. Thread (x, y) holds rows y + 16 r
 // and columns x + 8 i (r, i < 4), and of results the vec4 number x of each chunk of 32 elements of its four rows.
 // LEFT and RIGHT hold one chunk of 8 vec4 a row (9 apart, against bank conflicts); LEFT also passes the tile of weights,
-// row by row, component i of vec4 x being column x + 8 i. About 15.3 KiB of workgroup memory at every head size.
+// row by row, component i of vec4 x being column x + 8 i. At most 15.6 KiB of workgroup memory at every head size.
+// Loops over a thread's rows have their bound as data and passes share one text: each load, store and barrier that a CPU
+// driver sees twice costs it seconds of compile time.
 var<workgroup> LEFT: array<vec4f, 576>;
 var<workgroup> RIGHT: array<vec4f, 288>;
-var<workgroup> SPANS: array<vec2u, 64>;
 var<workgroup> SPAN: vec2u;
 
 fn size4() -> u32 { return (P.size * $(VEC)u + 3u) / 4u; }
 fn dots4(a: vec4f, b0: vec4f, b1: vec4f, b2: vec4f, b3: vec4f) -> vec4f { return vec4f(dot(a, b0), dot(a, b1), dot(a, b2), dot(a, b3)); }
 
-// The union of 64 rows' ranges; a storage load is never uniform to WGSL, a workgroup value can be.
-fn span_of(lane: u32, range: vec2u) -> vec2u {
-  if (lane < 64u) { SPANS[lane] = range; }
-  workgroupBarrier();
+// The union of 64 rows' ranges, found by one thread: a storage load is never uniform to WGSL, a workgroup value can be.
+fn span_of(lane: u32, sequence: u32, base: u32, column: u32) -> vec2u {
   if (lane == 0u) {
     var span = vec2u(0xffffffffu, 0u);
-    for (var i = 0u; i < 64u; i++) {
-      let one = SPANS[i];
-      if (one.x < one.y) { span = vec2u(min(span.x, one.x), max(span.y, one.y)); }
+    for (var t = base; t < min(base + 64u, P.tokens); t++) {
+      let range = vec2u(R[sequence + t][column], R[sequence + t][column + 1u]);
+      if (range.x < range.y) { span = vec2u(min(span.x, range.x), max(span.y, range.y)); }
     }
     SPAN = span;
   }
-  workgroupBarrier();
   return workgroupUniformLoad(&SPAN);
+}
+
+// The range of a thread's row r.
+fn range_of(sequence: u32, token: u32, column: u32) -> vec2u {
+  let range = R[sequence + token];
+  return select(range.xy, range.zw, vec2<bool>(column == 2u));
 }
 
 // s[r] += LEFT rows . RIGHT rows over the staged chunk of n vec4.
@@ -1482,6 +1420,8 @@ fn put_weights(x: u32, y: u32, w: Scores) {
   LEFT[y * 9u + 288u + x] = w.s2;
   LEFT[y * 9u + 432u + x] = w.s3;
 }
+
+fn row_of(a: Scores, r: u32) -> vec4f { return select(select(a.s0, a.s1, r == 1u), select(a.s2, a.s3, r == 3u), r > 1u); }
 `,
   "lib/grid.wgsl": `// A grid axis holds at most 65,535 workgroups, so long ones are folded over x and y.
 fn flat_group(wg: vec3u, nwg: vec3u) -> u32 {

@@ -4,19 +4,19 @@
  */
 export { isScionError, ScionError } from './base/errors.ts';
 export { Random } from './base/random.ts';
-export { host, runtime } from './host/index.ts';
-export type { Host, HostFiles } from './host/index.ts';
-export { type DeviceOptions, GpuDevice } from './gpu/device.ts';
-export { assumedFacts, type DeviceFacts } from './gpu/facts.ts';
-export { expandKernel } from './gpu/expand.ts';
 export { importGguf } from './checkpoint/gguf.ts';
 export { exportHf, importHf } from './checkpoint/hf.ts';
 export { importLlama2c } from './checkpoint/llama2c-import.ts';
+export { readDocuments } from './data/documents.ts';
 export { type Batch, PackLoader, sequentialBatches, splitByHash } from './data/loader.ts';
 export { ByteNgram } from './data/ngram.ts';
-export { packDocuments, type Pack } from './data/pack.ts';
-export { readDocuments } from './data/documents.ts';
-export { SAMPLE_SHA256, sampleCorpus, sampleDigest, type SampleQuestion, sampleQuestions, sampleSplits } from './data/sample/index.ts';
+export { type Pack, packDocuments } from './data/pack.ts';
+export { SAMPLE_SHA256, type SampleQuestion, sampleCorpus, sampleDigest, sampleQuestions, sampleSplits } from './data/sample/index.ts';
+export { type DeviceOptions, GpuDevice } from './gpu/device.ts';
+export { expandKernel } from './gpu/expand.ts';
+export { assumedFacts, type DeviceFacts } from './gpu/facts.ts';
+export type { Host, HostFiles } from './host/index.ts';
+export { host, runtime } from './host/index.ts';
 export { Chat, streamText } from './infer/chat.ts';
 export { type GenerateOptions, Generator, type InferOptions, planInference } from './infer/generator.ts';
 export { scoreDocuments } from './infer/score.ts';
@@ -37,4 +37,4 @@ export { LLAMA_ADAMW, planTraining, type TrainSetup } from './train/programs.ts'
 export { Run, type RunOptions } from './train/run.ts';
 export { ngramBaseline, prepareSampleRun, type RunTexts, SAMPLE_SIZES, type SampleSize, sampleProbes, sampleTexts } from './train/sample-run.ts';
 export { Stepper } from './train/stepper.ts';
-export { type StepReport, type TrainHooks, Trainer, type TrainResult, type ValidationReport } from './train/trainer.ts';
+export { type StepReport, Trainer, type TrainHooks, type TrainResult, type ValidationReport } from './train/trainer.ts';

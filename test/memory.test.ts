@@ -12,12 +12,20 @@ import type { Precision } from '../src/nn/parameters.ts';
 import { type Graph, isLeaf, type Value } from '../src/tensor/graph.ts';
 import type { RecomputePolicy } from '../src/tensor/recompute.ts';
 import { byteSize, roundUp } from '../src/tensor/types.ts';
-import { LLAMA_ADAMW, planTraining, traceMicro, type TrainSetup } from '../src/train/programs.ts';
+import { LLAMA_ADAMW, planTraining, type TrainSetup, traceMicro } from '../src/train/programs.ts';
 import { Stepper } from '../src/train/stepper.ts';
 
 const models = {
   'two layers of 64': makeConfig({ vocabSize: 128, hiddenSize: 64, intermediateSize: 172, numLayers: 2, numHeads: 4 }),
-  'four layers of 128, grouped-query, tied': makeConfig({ vocabSize: 256, hiddenSize: 128, intermediateSize: 344, numLayers: 4, numHeads: 8, numKvHeads: 2, tied: true }),
+  'four layers of 128, grouped-query, tied': makeConfig({
+    vocabSize: 256,
+    hiddenSize: 128,
+    intermediateSize: 344,
+    numLayers: 4,
+    numHeads: 8,
+    numKvHeads: 2,
+    tied: true,
+  }),
   'six layers of 96': makeConfig({ vocabSize: 101, hiddenSize: 96, intermediateSize: 256, numLayers: 6, numHeads: 6, numKvHeads: 3 }),
 };
 
@@ -103,7 +111,9 @@ afterAll(() => device.destroy());
 const live = () => [...seen.values()].reduce((a, b) => a + b, 0);
 
 function batchOf(setup: TrainSetup) {
-  const documents = Array.from({ length: 64 }, (_, d) => Array.from({ length: 20 + ((d * 7) % 30) }, (_, i) => 3 + ((i * 13 + d * 5) % (setup.model.vocabSize - 3))));
+  const documents = Array.from({ length: 64 }, (_, d) =>
+    Array.from({ length: 20 + ((d * 7) % 30) }, (_, i) => 3 + ((i * 13 + d * 5) % (setup.model.vocabSize - 3))),
+  );
   const { packs } = packDocuments(documents, { T: setup.tokens, bos: 1, eos: 2, pad: 0 });
   return collate(packs.slice(0, setup.batch));
 }
@@ -149,7 +159,9 @@ describe.each(Object.keys(models) as (keyof typeof models)[])('%s', (name) => {
 
 test.each(['f32', 'mixed'] as const)('recomputing layers cuts activations by 60 %% or more at four layers and above, %s', (precision) => {
   for (const name of ['four layers of 128, grouped-query, tied', 'six layers of 96'] as const) {
-    const [none, layer] = (['none', 'layer'] as const).map((policy) => activationPeak(planTraining(setupOf(name, precision, policy, 4, 128), device.facts).plans.micro));
+    const [none, layer] = (['none', 'layer'] as const).map((policy) =>
+      activationPeak(planTraining(setupOf(name, precision, policy, 4, 128), device.facts).plans.micro),
+    );
     expect(layer / none, `${name}: ${layer} of ${none}`).toBeLessThanOrEqual(0.4);
   }
 });

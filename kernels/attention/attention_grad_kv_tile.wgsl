@@ -19,7 +19,13 @@
 const CHUNKS = ($(SIZE)u * $(VEC)u + 31u) / 32u;
 
 fn weights(s: vec4f, lse: vec4f, queries: vec4u, range: vec2u) -> vec4f {
-  return select(vec4f(), soft_exp4(s * P.scale - lse), (queries >= vec4u(range.x)) & (queries < vec4u(range.y)));
+  return select(vec4f(), soft_exp4(s * P.scale - lse), (queries >= vec4u(range.x)) & (queries < min(vec4u(range.y), vec4u(P.tokens))));
+}
+
+// Stages a chunk of 32 query rows: of dO, or of the queries.
+fn right(x: u32, y: u32, rows: u32, base: u32, last: u32, h: u32, c: u32, outputs: bool) {
+  if (outputs) { DO_right(x, y, rows, base, last, P.heads * P.size, h * P.size, c); }
+  else { QKV_right(x, y, rows, base, last, P.qkvRow, h * P.size, c); }
 }
 
 @compute @workgroup_size(128)
@@ -27,108 +33,67 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   let x = lane & 7u;
   let y = lane >> 3u;
   let base = wg.x * 64u;
-  let b = wg.z;
   let last = P.tokens - 1u;
-  var own = vec2u();
-  if (base + lane < P.tokens) { own = R[b * P.tokens + base + lane].zw; }
-  let span = span_of(lane, own);
+  let rows = wg.z * P.tokens;
+  let k = P.keyAt + wg.y * P.size;
+  let v = P.valueAt + wg.y * P.size;
+  let span = span_of(lane, rows, base, 2u);
   let end = min(span.y, P.tokens);
-  let rows = b * P.tokens + min(vec4u(y, y + 16u, y + 32u, y + 48u) + base, vec4u(last));
-  let range0 = R[rows.x].zw;
-  let range1 = R[rows.y].zw;
-  let range2 = R[rows.z].zw;
-  let range3 = R[rows.w].zw;
-  let k = rows * P.qkvRow + P.keyAt + wg.y * P.size;
-  let v = rows * P.qkvRow + P.valueAt + wg.y * P.size;
+  let tokens = min(vec4u(y, y + 16u, y + 32u, y + 48u) + base, vec4u(last));
+  let range0 = range_of(rows, tokens.x, 2u);
+  let range1 = range_of(rows, tokens.y, 2u);
+  let range2 = range_of(rows, tokens.z, 2u);
+  let range3 = range_of(rows, tokens.w, 2u);
   let width = size4();
-  var dk: array<Scores, CHUNKS>;
-  var dv: array<Scores, CHUNKS>;
-  for (var c = 0u; c < CHUNKS; c++) {
-    dk[c] = Scores();
-    dv[c] = Scores();
-  }
+  // dV, then dK.
+  var acc: array<Scores, 2u * CHUNKS>;
+  for (var c = 0u; c < 2u * CHUNKS; c++) { acc[c] = Scores(); }
   for (var h = wg.y * P.group; h < (wg.y + 1u) * P.group; h++) {
     for (var i = span.x; i < end; i += 32u) {
-      let near = b * P.tokens + min(i + y, end - 1u);
-      let far = b * P.tokens + min(i + y + 16u, end - 1u);
-      let qNear = near * P.qkvRow + h * P.size;
-      let qFar = far * P.qkvRow + h * P.size;
-      let oNear = (near * P.heads + h) * P.size;
-      let oFar = (far * P.heads + h) * P.size;
+      // First pass: scores; second: dP. Both transposed, a row a key.
       var s = Scores();
       var dp = Scores();
-      for (var c = 0u; c < width; c += 8u) {
-        workgroupBarrier();
-        LEFT[y * 9u + x] = QKV_four(k.x, c + x);
-        LEFT[y * 9u + 144u + x] = QKV_four(k.y, c + x);
-        LEFT[y * 9u + 288u + x] = QKV_four(k.z, c + x);
-        LEFT[y * 9u + 432u + x] = QKV_four(k.w, c + x);
-        RIGHT[y * 9u + x] = QKV_four(qNear, c + x);
-        RIGHT[y * 9u + 144u + x] = QKV_four(qFar, c + x);
-        workgroupBarrier();
-        s = chunk_dots(s, x, y, min(8u, width - c));
-        workgroupBarrier();
-        LEFT[y * 9u + x] = QKV_four(v.x, c + x);
-        LEFT[y * 9u + 144u + x] = QKV_four(v.y, c + x);
-        LEFT[y * 9u + 288u + x] = QKV_four(v.z, c + x);
-        LEFT[y * 9u + 432u + x] = QKV_four(v.w, c + x);
-        RIGHT[y * 9u + x] = DO_four(oNear, c + x);
-        RIGHT[y * 9u + 144u + x] = DO_four(oFar, c + x);
-        workgroupBarrier();
-        dp = chunk_dots(dp, x, y, min(8u, width - c));
+      for (var pass_ = 0u; pass_ < 2u; pass_++) {
+        s = dp;
+        dp = Scores();
+        for (var c = 0u; c < width; c += 8u) {
+          workgroupBarrier();
+          QKV_left(x, y, rows, base, last, P.qkvRow, select(k, v, pass_ == 1u), c);
+          right(x, y, rows, i, end - 1u, h, c, pass_ == 1u);
+          workgroupBarrier();
+          dp = chunk_dots(dp, x, y, min(8u, width - c));
+        }
       }
       let queries = vec4u(0u, 8u, 16u, 24u) + i + x;
-      let at = (b * P.heads + h) * P.tokens + min(queries, vec4u(end - 1u));
+      let at = (wg.z * P.heads + h) * P.tokens + min(queries, vec4u(end - 1u));
       let lse = vec4f(L[at.x], L[at.y], L[at.z], L[at.w]);
       let mean = vec4f(D[at.x], D[at.y], D[at.z], D[at.w]);
-      let inside = queries < vec4u(end);
-      let p = Scores(
-        select(vec4f(), weights(s.s0, lse, queries, range0), inside),
-        select(vec4f(), weights(s.s1, lse, queries, range1), inside),
-        select(vec4f(), weights(s.s2, lse, queries, range2), inside),
-        select(vec4f(), weights(s.s3, lse, queries, range3), inside));
-      workgroupBarrier();
-      put_weights(x, y, p);
-      for (var c = 0u; c < CHUNKS; c++) {
-        workgroupBarrier();
-        RIGHT[y * 9u + x] = DO_four(oNear, c * 8u + x);
-        RIGHT[y * 9u + 144u + x] = DO_four(oFar, c * 8u + x);
-        workgroupBarrier();
-        dv[c] = chunk_mix(dv[c], x, y, min(8u, end - i));
-      }
-      workgroupBarrier();
-      put_weights(x, y, Scores(
-        p.s0 * (dp.s0 - mean) * P.scale, p.s1 * (dp.s1 - mean) * P.scale, p.s2 * (dp.s2 - mean) * P.scale, p.s3 * (dp.s3 - mean) * P.scale));
-      for (var c = 0u; c < CHUNKS; c++) {
-        workgroupBarrier();
-        RIGHT[y * 9u + x] = QKV_four(qNear, c * 8u + x);
-        RIGHT[y * 9u + 144u + x] = QKV_four(qFar, c * 8u + x);
-        workgroupBarrier();
-        dk[c] = chunk_mix(dk[c], x, y, min(8u, end - i));
+      var w = Scores(
+        weights(s.s0, lse, queries, range0),
+        weights(s.s1, lse, queries, range1),
+        weights(s.s2, lse, queries, range2),
+        weights(s.s3, lse, queries, range3));
+      for (var pass_ = 0u; pass_ < 2u; pass_++) {
+        for (var c = 0u; c < CHUNKS; c++) {
+          workgroupBarrier();
+          if (c == 0u) { put_weights(x, y, w); }
+          right(x, y, rows, i, end - 1u, h, c * 8u, pass_ == 0u);
+          workgroupBarrier();
+          let a = pass_ * CHUNKS + c;
+          acc[a] = chunk_mix(acc[a], x, y, min(8u, end - i));
+        }
+        w = Scores(
+          w.s0 * (dp.s0 - mean) * P.scale, w.s1 * (dp.s1 - mean) * P.scale, w.s2 * (dp.s2 - mean) * P.scale, w.s3 * (dp.s3 - mean) * P.scale);
       }
     }
   }
-  for (var r = 0u; r < 4u; r++) {
-    if (base + y + 16u * r > last) { break; }
-    for (var c = 0u; c < CHUNKS; c++) {
-      let a = dk[c];
-      let e = dv[c];
-      var gk = a.s0;
-      var gv = e.s0;
-      if (r == 1u) {
-        gk = a.s1;
-        gv = e.s1;
-      }
-      if (r == 2u) {
-        gk = a.s2;
-        gv = e.s2;
-      }
-      if (r == 3u) {
-        gk = a.s3;
-        gv = e.s3;
-      }
-      DQKV_put(k[r], c * 8u + x, gk, P.accumulate != 0u);
-      DQKV_put(v[r], c * 8u + x, gv, P.accumulate != 0u);
+  for (var r = 0u; r < P.rows; r++) {
+    let t = base + y + 16u * r;
+    if (t > last) { break; }
+    let row = (rows + t) * P.qkvRow;
+    for (var c = 0u; c < 2u * CHUNKS; c++) {
+      let value = c < CHUNKS;
+      DQKV_put(row + select(k, v, value), select(c - CHUNKS, c, value) * 8u + x, row_of(acc[c], r), P.accumulate != 0u);
     }
   }
 }

@@ -29,77 +29,56 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   let y = lane >> 3u;
   let base = wg.x * 64u;
   let h = wg.y;
-  let b = wg.z;
   let last = P.tokens - 1u;
-  let k = b * P.keys * P.kvRow + P.keyAt + (h / P.group) * P.size;
-  let v = b * P.keys * P.kvRow + P.valueAt + (h / P.group) * P.size;
-  var own = vec2u();
-  if (base + lane < P.tokens) { own = R[b * P.tokens + base + lane].xy; }
-  let span = span_of(lane, own);
+  let rows = wg.z * P.tokens;
+  let k = P.keyAt + (h / P.group) * P.size;
+  let v = P.valueAt + (h / P.group) * P.size;
+  let span = span_of(lane, rows, base, 0u);
   let end = min(span.y, P.keys);
   let tokens = min(vec4u(y, y + 16u, y + 32u, y + 48u) + base, vec4u(last));
-  let rows = b * P.tokens + tokens;
-  let range0 = R[rows.x].xy;
-  let range1 = R[rows.y].xy;
-  let range2 = R[rows.z].xy;
-  let range3 = R[rows.w].xy;
-  let q = rows * P.qkvRow + h * P.size;
-  let o = (rows * P.heads + h) * P.size;
-  let at = (b * P.heads + h) * P.tokens + tokens;
+  let range0 = range_of(rows, tokens.x, 0u);
+  let range1 = range_of(rows, tokens.y, 0u);
+  let range2 = range_of(rows, tokens.z, 0u);
+  let range3 = range_of(rows, tokens.w, 0u);
+  let at = (wg.z * P.heads + h) * P.tokens + tokens;
   let lse = vec4f(L[at.x], L[at.y], L[at.z], L[at.w]);
   let mean = vec4f(D[at.x], D[at.y], D[at.z], D[at.w]);
   let width = size4();
   var acc: array<Scores, CHUNKS>;
   for (var c = 0u; c < CHUNKS; c++) { acc[c] = Scores(); }
   for (var j = span.x; j < end; j += 32u) {
-    let near = min(j + y, end - 1u) * P.kvRow;
-    let far = min(j + y + 16u, end - 1u) * P.kvRow;
+    // First pass: scores; second: dP.
     var s = Scores();
     var dp = Scores();
-    for (var c = 0u; c < width; c += 8u) {
-      workgroupBarrier();
-      LEFT[y * 9u + x] = QKV_four(q.x, c + x);
-      LEFT[y * 9u + 144u + x] = QKV_four(q.y, c + x);
-      LEFT[y * 9u + 288u + x] = QKV_four(q.z, c + x);
-      LEFT[y * 9u + 432u + x] = QKV_four(q.w, c + x);
-      RIGHT[y * 9u + x] = QKV_four(k + near, c + x);
-      RIGHT[y * 9u + 144u + x] = QKV_four(k + far, c + x);
-      workgroupBarrier();
-      s = chunk_dots(s, x, y, min(8u, width - c));
-      workgroupBarrier();
-      LEFT[y * 9u + x] = DO_four(o.x, c + x);
-      LEFT[y * 9u + 144u + x] = DO_four(o.y, c + x);
-      LEFT[y * 9u + 288u + x] = DO_four(o.z, c + x);
-      LEFT[y * 9u + 432u + x] = DO_four(o.w, c + x);
-      RIGHT[y * 9u + x] = QKV_four(v + near, c + x);
-      RIGHT[y * 9u + 144u + x] = QKV_four(v + far, c + x);
-      workgroupBarrier();
-      dp = chunk_dots(dp, x, y, min(8u, width - c));
+    for (var pass_ = 0u; pass_ < 2u; pass_++) {
+      s = dp;
+      dp = Scores();
+      for (var c = 0u; c < width; c += 8u) {
+        workgroupBarrier();
+        if (pass_ == 0u) { QKV_left(x, y, rows, base, last, P.qkvRow, h * P.size, c); }
+        else { DO_left(x, y, rows, base, last, P.heads * P.size, h * P.size, c); }
+        QKV_right(x, y, rows, j, end - 1u, P.kvRow, select(k, v, pass_ == 1u), c);
+        workgroupBarrier();
+        dp = chunk_dots(dp, x, y, min(8u, width - c));
+      }
     }
-    let keys = vec4u(0u, 8u, 16u, 24u) + j + x;
-    workgroupBarrier();
-    put_weights(x, y, Scores(
-      slopes(s.s0, dp.s0, lse.x, mean.x, keys, range0),
-      slopes(s.s1, dp.s1, lse.y, mean.y, keys, range1),
-      slopes(s.s2, dp.s2, lse.z, mean.z, keys, range2),
-      slopes(s.s3, dp.s3, lse.w, mean.w, keys, range3)));
+    let index = vec4u(0u, 8u, 16u, 24u) + j + x;
+    let ds = Scores(
+      slopes(s.s0, dp.s0, lse.x, mean.x, index, range0),
+      slopes(s.s1, dp.s1, lse.y, mean.y, index, range1),
+      slopes(s.s2, dp.s2, lse.z, mean.z, index, range2),
+      slopes(s.s3, dp.s3, lse.w, mean.w, index, range3));
     for (var c = 0u; c < CHUNKS; c++) {
       workgroupBarrier();
-      RIGHT[y * 9u + x] = QKV_four(k + near, c * 8u + x);
-      RIGHT[y * 9u + 144u + x] = QKV_four(k + far, c * 8u + x);
+      if (c == 0u) { put_weights(x, y, ds); }
+      QKV_right(x, y, rows, j, end - 1u, P.kvRow, k, c * 8u);
       workgroupBarrier();
       acc[c] = chunk_mix(acc[c], x, y, min(8u, end - j));
     }
   }
-  for (var r = 0u; r < 4u; r++) {
-    if (base + y + 16u * r > last) { break; }
-    for (var c = 0u; c < CHUNKS; c++) {
-      let a = acc[c];
-      var one = a.s0;
-      if (r == 1u) { one = a.s1; }
-      if (r == 2u) { one = a.s2; }
-      if (r == 3u) { one = a.s3; }
-      DQKV_put(q[r], c * 8u + x, one, P.accumulate != 0u);
-    }
+  for (var r = 0u; r < P.rows; r++) {
+    let t = base + y + 16u * r;
+    if (t > last) { break; }
+    for (var c = 0u; c < CHUNKS; c++) { DQKV_put((rows + t) * P.qkvRow + h * P.size, c * 8u + x, row_of(acc[c], r), P.accumulate != 0u); }
   }
 }

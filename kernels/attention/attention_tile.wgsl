@@ -22,17 +22,6 @@
 const CHUNKS = ($(SIZE)u * $(VEC)u + 31u) / 32u;
 var<workgroup> STRANDS: array<f32, 512>;
 
-// Largest (or sum) of a row's eight strands.
-fn strand_max(row: u32) -> f32 {
-  var m = STRANDS[row * 8u];
-  for (var i = 1u; i < 8u; i++) { m = max(m, STRANDS[row * 8u + i]); }
-  return m;
-}
-fn strand_sum(row: u32) -> f32 {
-  var m = STRANDS[row * 8u];
-  for (var i = 1u; i < 8u; i++) { m += STRANDS[row * 8u + i]; }
-  return m;
-}
 fn mask(s: vec4f, keys: vec4u, range: vec2u) -> vec4f {
   return select(vec4f(MASKED), s * P.scale, (keys >= vec4u(range.x)) & (keys < vec4u(range.y)));
 }
@@ -49,81 +38,71 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   let h = wg.y;
   let b = wg.z;
   let last = P.tokens - 1u;
-  let k = b * P.keys * P.kvRow + P.keyAt + (h / P.group) * P.size;
-  let v = b * P.keys * P.kvRow + P.valueAt + (h / P.group) * P.size;
-  var own = vec2u();
-  if (base + lane < P.tokens) { own = R[b * P.tokens + base + lane].xy; }
-  let span = span_of(lane, own);
+  let queries = b * P.tokens;
+  let keys = b * P.keys;
+  let k = P.keyAt + (h / P.group) * P.size;
+  let v = P.valueAt + (h / P.group) * P.size;
+  let span = span_of(lane, queries, base, 0u);
   let end = min(span.y, P.keys);
-  let rows = b * P.tokens + min(vec4u(y, y + 16u, y + 32u, y + 48u) + base, vec4u(last));
-  let range0 = R[rows.x].xy;
-  let range1 = R[rows.y].xy;
-  let range2 = R[rows.z].xy;
-  let range3 = R[rows.w].xy;
-  let q = rows * P.qkvRow + h * P.size;
+  let tokens = min(vec4u(y, y + 16u, y + 32u, y + 48u) + base, vec4u(last));
+  let range0 = range_of(queries, tokens.x, 0u);
+  let range1 = range_of(queries, tokens.y, 0u);
+  let range2 = range_of(queries, tokens.z, 0u);
+  let range3 = range_of(queries, tokens.w, 0u);
   let width = size4();
   var acc: array<Scores, CHUNKS>;
   for (var c = 0u; c < CHUNKS; c++) { acc[c] = Scores(); }
   var high = vec4f(MASKED);
   var total = vec4f();
   for (var j = span.x; j < end; j += 32u) {
-    let near = min(j + y, end - 1u) * P.kvRow;
-    let far = min(j + y + 16u, end - 1u) * P.kvRow;
     var s = Scores();
     for (var c = 0u; c < width; c += 8u) {
       workgroupBarrier();
-      LEFT[y * 9u + x] = QKV_four(q.x, c + x);
-      LEFT[y * 9u + 144u + x] = QKV_four(q.y, c + x);
-      LEFT[y * 9u + 288u + x] = QKV_four(q.z, c + x);
-      LEFT[y * 9u + 432u + x] = QKV_four(q.w, c + x);
-      RIGHT[y * 9u + x] = $(SOURCE)_four(k + near, c + x);
-      RIGHT[y * 9u + 144u + x] = $(SOURCE)_four(k + far, c + x);
+      QKV_left(x, y, queries, base, last, P.qkvRow, h * P.size, c);
+      $(SOURCE)_right(x, y, keys, j, end - 1u, P.kvRow, k, c);
       workgroupBarrier();
       s = chunk_dots(s, x, y, min(8u, width - c));
     }
-    let keys = vec4u(0u, 8u, 16u, 24u) + j + x;
-    s = Scores(mask(s.s0, keys, range0), mask(s.s1, keys, range1), mask(s.s2, keys, range2), mask(s.s3, keys, range3));
+    let index = vec4u(0u, 8u, 16u, 24u) + j + x;
+    s = Scores(mask(s.s0, index, range0), mask(s.s1, index, range1), mask(s.s2, index, range2), mask(s.s3, index, range3));
     STRANDS[y * 8u + x] = vec_max(s.s0);
-    STRANDS[(y + 16u) * 8u + x] = vec_max(s.s1);
-    STRANDS[(y + 32u) * 8u + x] = vec_max(s.s2);
-    STRANDS[(y + 48u) * 8u + x] = vec_max(s.s3);
+    STRANDS[y * 8u + 128u + x] = vec_max(s.s1);
+    STRANDS[y * 8u + 256u + x] = vec_max(s.s2);
+    STRANDS[y * 8u + 384u + x] = vec_max(s.s3);
     workgroupBarrier();
-    let next = max(high, vec4f(strand_max(y), strand_max(y + 16u), strand_max(y + 32u), strand_max(y + 48u)));
+    var next = high;
+    for (var i = 0u; i < P.rows * 2u; i++) {
+      let at = y * 8u + i;
+      next = max(next, vec4f(STRANDS[at], STRANDS[at + 128u], STRANDS[at + 256u], STRANDS[at + 384u]));
+    }
     let keep = soft_exp4(high - next);
     high = next;
     let p = Scores(weights(s.s0, next.x), weights(s.s1, next.y), weights(s.s2, next.z), weights(s.s3, next.w));
     total = total * keep + vec4f(vec_sum(p.s0), vec_sum(p.s1), vec_sum(p.s2), vec_sum(p.s3));
-    put_weights(x, y, p);
     for (var c = 0u; c < CHUNKS; c++) {
       workgroupBarrier();
-      RIGHT[y * 9u + x] = $(SOURCE)_four(v + near, c * 8u + x);
-      RIGHT[y * 9u + 144u + x] = $(SOURCE)_four(v + far, c * 8u + x);
+      if (c == 0u) { put_weights(x, y, p); }
+      $(SOURCE)_right(x, y, keys, j, end - 1u, P.kvRow, v, c * 8u);
       workgroupBarrier();
       let a = acc[c];
       acc[c] = chunk_mix(Scores(a.s0 * keep.x, a.s1 * keep.y, a.s2 * keep.z, a.s3 * keep.w), x, y, min(8u, end - j));
     }
   }
-  workgroupBarrier();
+  // The strands were last read before the barriers of the values' product.
   STRANDS[y * 8u + x] = total.x;
-  STRANDS[(y + 16u) * 8u + x] = total.y;
-  STRANDS[(y + 32u) * 8u + x] = total.z;
-  STRANDS[(y + 48u) * 8u + x] = total.w;
+  STRANDS[y * 8u + 128u + x] = total.y;
+  STRANDS[y * 8u + 256u + x] = total.z;
+  STRANDS[y * 8u + 384u + x] = total.w;
   workgroupBarrier();
-  for (var r = 0u; r < 4u; r++) {
+  for (var r = 0u; r < P.rows; r++) {
     let t = base + y + 16u * r;
     if (t > last) { break; }
-    let sum = strand_sum(y + 16u * r);
+    var sum = 0.0;
+    for (var i = 0u; i < P.rows * 2u; i++) { sum += STRANDS[y * 8u + 128u * r + i]; }
     let any = sum > 0.0;
     let inverse = select(0.0, 1.0 / max(sum, 1e-30), any);
-    let o = ((b * P.tokens + t) * P.heads + h) * P.size;
-    for (var c = 0u; c < CHUNKS; c++) {
-      let a = acc[c];
-      var one = a.s0;
-      if (r == 1u) { one = a.s1; }
-      if (r == 2u) { one = a.s2; }
-      if (r == 3u) { one = a.s3; }
-      O_put(o, c * 8u + x, one * inverse, false);
-    }
+    let o = ((queries + t) * P.heads + h) * P.size;
+    for (var c = 0u; c < CHUNKS; c++) { O_put(o, c * 8u + x, row_of(acc[c], r) * inverse, false); }
     if (x == 0u) { L[(b * P.heads + h) * P.tokens + t] = select(0.0, high[r] + log(max(sum, 1e-30)), any); }
   }
 }

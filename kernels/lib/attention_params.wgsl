@@ -10,6 +10,7 @@ struct Params {
   keyAt: u32,       // first key head in that row
   valueAt: u32,     // first value head in that row
   scale: f32,
+  rows: u32,        // 4, the rows a thread of the tile kernels holds, as data
   accumulate: u32,
 }
 @group(0) @binding(0) var<uniform> P: Params;

@@ -1,29 +1,33 @@
 // Frame of the tile kernels: 128 threads as 16 (y) x 8 (x), 64 rows against 32 columns. Thread (x, y) holds rows y + 16 r
 // and columns x + 8 i (r, i < 4), and of results the vec4 number x of each chunk of 32 elements of its four rows.
 // LEFT and RIGHT hold one chunk of 8 vec4 a row (9 apart, against bank conflicts); LEFT also passes the tile of weights,
-// row by row, component i of vec4 x being column x + 8 i. About 15.3 KiB of workgroup memory at every head size.
+// row by row, component i of vec4 x being column x + 8 i. At most 15.6 KiB of workgroup memory at every head size.
+// Loops over a thread's rows have their bound as data and passes share one text: each load, store and barrier that a CPU
+// driver sees twice costs it seconds of compile time.
 var<workgroup> LEFT: array<vec4f, 576>;
 var<workgroup> RIGHT: array<vec4f, 288>;
-var<workgroup> SPANS: array<vec2u, 64>;
 var<workgroup> SPAN: vec2u;
 
 fn size4() -> u32 { return (P.size * $(VEC)u + 3u) / 4u; }
 fn dots4(a: vec4f, b0: vec4f, b1: vec4f, b2: vec4f, b3: vec4f) -> vec4f { return vec4f(dot(a, b0), dot(a, b1), dot(a, b2), dot(a, b3)); }
 
-// The union of 64 rows' ranges; a storage load is never uniform to WGSL, a workgroup value can be.
-fn span_of(lane: u32, range: vec2u) -> vec2u {
-  if (lane < 64u) { SPANS[lane] = range; }
-  workgroupBarrier();
+// The union of 64 rows' ranges, found by one thread: a storage load is never uniform to WGSL, a workgroup value can be.
+fn span_of(lane: u32, sequence: u32, base: u32, column: u32) -> vec2u {
   if (lane == 0u) {
     var span = vec2u(0xffffffffu, 0u);
-    for (var i = 0u; i < 64u; i++) {
-      let one = SPANS[i];
-      if (one.x < one.y) { span = vec2u(min(span.x, one.x), max(span.y, one.y)); }
+    for (var t = base; t < min(base + 64u, P.tokens); t++) {
+      let range = vec2u(R[sequence + t][column], R[sequence + t][column + 1u]);
+      if (range.x < range.y) { span = vec2u(min(span.x, range.x), max(span.y, range.y)); }
     }
     SPAN = span;
   }
-  workgroupBarrier();
   return workgroupUniformLoad(&SPAN);
+}
+
+// The range of a thread's row r.
+fn range_of(sequence: u32, token: u32, column: u32) -> vec2u {
+  let range = R[sequence + token];
+  return select(range.xy, range.zw, vec2<bool>(column == 2u));
 }
 
 // s[r] += LEFT rows . RIGHT rows over the staged chunk of n vec4.
@@ -62,3 +66,5 @@ fn put_weights(x: u32, y: u32, w: Scores) {
   LEFT[y * 9u + 288u + x] = w.s2;
   LEFT[y * 9u + 432u + x] = w.s3;
 }
+
+fn row_of(a: Scores, r: u32) -> vec4f { return select(select(a.s0, a.s1, r == 1u), select(a.s2, a.s3, r == 3u), r > 1u); }

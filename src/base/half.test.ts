@@ -1,3 +1,4 @@
+/** 16-bit conversions held to the engine’s own, bit pattern by bit pattern. */
 import { describe, expect, it } from 'vitest';
 import { bfloatToFloat, floatToBfloat, floatToHalf, fromBfloatBits, fromHalfBits, halfToFloat, toBfloatBits, toHalfBits } from './half.ts';
 

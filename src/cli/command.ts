@@ -3,7 +3,7 @@
  * error, results on standard output, one JSON object as the last line of it when asked.
  */
 import type { HostTerminal } from '../host/types.ts';
-import type { Flags, FlagSpecs } from './flags.ts';
+import type { FlagSpecs, Flags } from './flags.ts';
 import type { StatusLine } from './status.ts';
 
 /** What a command works with. */

@@ -31,7 +31,10 @@ const COMMON: FlagSpecs = {
 async function overview(): Promise<string> {
   const lines = [`scion ${VERSION}: graft a new language or domain onto a LLaMA-family model, on any WebGPU device`, '', 'usage: scion <verb> [flags]', ''];
   for (const [name, load] of Object.entries(COMMANDS)) lines.push(`  ${name.padEnd(10)} ${(await load()).command.summary}`);
-  lines.push('', 'scion <verb> --help lists flags and examples. Exit codes: 0 done, 1 failed, 2 wrong usage or input, 3 no usable device, 130 interrupted after a clean save.');
+  lines.push(
+    '',
+    'scion <verb> --help lists flags and examples. Exit codes: 0 done, 1 failed, 2 wrong usage or input, 3 no usable device, 130 interrupted after a clean save.',
+  );
   return lines.join('\n');
 }
 
@@ -104,7 +107,8 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
     status.clear();
     const message = error instanceof Error ? error.message : String(error);
     term.err(`scion: ${message}\n`);
-    if (!isScionError(error) || error.kind === 'internal') term.err(`${error instanceof Error ? (error.stack ?? '') : ''}\nThis is a bug of scion; please report it with the lines above.\n`);
+    if (!isScionError(error) || error.kind === 'internal')
+      term.err(`${error instanceof Error ? (error.stack ?? '') : ''}\nThis is a bug of scion; please report it with the lines above.\n`);
     if (json && !isScionError(error, 'interrupted')) term.out(`${JSON.stringify({ error: message, kind: isScionError(error) ? error.kind : 'internal' })}\n`);
     return exitCodeOf(error);
   }

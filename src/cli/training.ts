@@ -6,7 +6,7 @@ import { baseName } from '../base/path.ts';
 import { host } from '../host/index.ts';
 import type { Run } from '../train/run.ts';
 import type { TrainHooks, TrainResult } from '../train/trainer.ts';
-import { bytes, duration, si, type StatusLine } from './status.ts';
+import { bytes, duration, type StatusLine, si } from './status.ts';
 
 /** Hooks that keep the status line. `steps` and `planned` are known once the run is open. */
 export function statusHooks(status: StatusLine, facts: { steps: number; planned: number }): TrainHooks {
@@ -14,7 +14,9 @@ export function statusHooks(status: StatusLine, facts: { steps: number; planned:
   return {
     onStep: (r) => {
       const left = (facts.steps - r.step - 1) * r.seconds;
-      status.set(`step ${r.step + 1}/${facts.steps}  loss ${r.loss.toFixed(3)}${bits}  ${si(r.tokensPerSecond)} tokens/s  ${si(r.flopsPerSecond)}FLOP/s  ${duration(left)} left  ${bytes(facts.planned)}`);
+      status.set(
+        `step ${r.step + 1}/${facts.steps}  loss ${r.loss.toFixed(3)}${bits}  ${si(r.tokensPerSecond)} tokens/s  ${si(r.flopsPerSecond)}FLOP/s  ${duration(left)} left  ${bytes(facts.planned)}`,
+      );
     },
     onValidate: (v) => {
       bits = `  held-out ${v.bitsPerByte.toFixed(3)} bits/byte`;

@@ -1,3 +1,4 @@
+/** gzip streams: round trips, caps on size and ratio, damaged input. */
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { joinBytes } from './bytes.ts';

@@ -1,3 +1,4 @@
+/** GGUF: reading and writing against bytes of the reference package. */
 import { describe, expect, it } from 'vitest';
 import { BytesWriter } from './bytes.ts';
 import { encodeF32 } from './dtypes.ts';

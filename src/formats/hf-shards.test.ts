@@ -1,3 +1,4 @@
+/** Weight folders of Hugging Face: single, sharded, and indexes that lie. */
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,3 +1,4 @@
+/** JSON Lines: byte offsets, line caps, damaged lines. */
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { BytesWriter, bytesReader } from './bytes.ts';

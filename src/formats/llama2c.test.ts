@@ -1,3 +1,4 @@
+/** llama2.c files: header rules and the real stories260K. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';

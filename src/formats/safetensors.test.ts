@@ -1,3 +1,4 @@
+/** safetensors: byte-equal writing, strict reading, partial rows. */
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,3 +1,4 @@
+/** SentencePiece models: byte-identical round trips and refusals. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';

@@ -1,3 +1,4 @@
+/** TensorBoard event files: framing, checksums and values of its own reader. */
 import { appendFile, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -174,7 +174,10 @@ export class GpuDevice {
   /** A buffer, counted until `destroyBuffer`. Size in bytes, a multiple of 4. */
   createBuffer(label: string, size: number, usage: number): GPUBuffer {
     if (size > this.facts.limits.maxBufferSize) {
-      throw new ScionError('memory', `buffer "${label}" needs ${size} bytes, this device allows ${this.facts.limits.maxBufferSize}; use a smaller batch or model`);
+      throw new ScionError(
+        'memory',
+        `buffer "${label}" needs ${size} bytes, this device allows ${this.facts.limits.maxBufferSize}; use a smaller batch or model`,
+      );
     }
     const buffer = this.raw.createBuffer({ label, size, usage });
     this.created.buffers++;

@@ -29,7 +29,8 @@ export function writeParams(
     else {
       const low = field.type === 'u32' ? 0 : -0x80000000;
       const high = field.type === 'u32' ? 0xffffffff : 0x7fffffff;
-      if (!Number.isInteger(value) || value < low || value > high) throw new ScionError('internal', `param "${field.name}" must be a ${field.type}, got ${value}`);
+      if (!Number.isInteger(value) || value < low || value > high)
+        throw new ScionError('internal', `param "${field.name}" must be a ${field.type}, got ${value}`);
       if (field.type === 'u32') words.setUint32(at, value, true);
       else words.setInt32(at, value, true);
     }

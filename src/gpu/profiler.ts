@@ -26,7 +26,10 @@ export class Profiler {
   /** @throws ScionError `device` where there are no timestamp queries. */
   constructor(device: GpuDevice) {
     if (!device.facts.features.includes('timestamp-query')) {
-      throw new ScionError('device', `${device.facts.name} offers no timestamp queries here; profile on another device or runtime (scion doctor lists features)`);
+      throw new ScionError(
+        'device',
+        `${device.facts.name} offers no timestamp queries here; profile on another device or runtime (scion doctor lists features)`,
+      );
     }
     this.device = device;
     this.set = device.raw.createQuerySet({ type: 'timestamp', count: 2 * MOST });

@@ -5,8 +5,8 @@
  * `crypto.subtle` cannot be fed in pieces.
  */
 import { ScionError } from '../base/errors.ts';
-import { Sha256 } from '../base/sha256.ts';
 import { baseName, dirName, joinPath, normalPath } from '../base/path.ts';
+import { Sha256 } from '../base/sha256.ts';
 import type { DirEntry, FileReader, FileStat, FileWriter, Host, HostFiles } from './types.ts';
 
 interface SyncHandle {
@@ -27,7 +27,8 @@ const parts = (path: string) =>
 
 function opfsError(error: unknown, doing: string, path: string): ScionError {
   const name = (error as { name?: string }).name ?? '';
-  if (name === 'QuotaExceededError') return new ScionError('space', `cannot ${doing} ${path}: the browser's storage quota is used up; delete old runs`, { path }, error);
+  if (name === 'QuotaExceededError')
+    return new ScionError('space', `cannot ${doing} ${path}: the browser's storage quota is used up; delete old runs`, { path }, error);
   if (name === 'NotFoundError') return new ScionError('input', `cannot ${doing} ${path}: no such file or folder`, { path }, error);
   return new ScionError('io', `cannot ${doing} ${path}: ${name || String(error)}`, { path }, error);
 }
@@ -177,7 +178,10 @@ export const browserHost: Host = {
   async gpu() {
     const gpu = navigator.gpu as GPU | undefined;
     if (!gpu) {
-      throw new ScionError('device', 'this browser offers no WebGPU here; use Chrome or Edge 113+, Safari 26+ or Firefox 141+ on a secure (https or localhost) page');
+      throw new ScionError(
+        'device',
+        'this browser offers no WebGPU here; use Chrome or Edge 113+, Safari 26+ or Firefox 141+ on a secure (https or localhost) page',
+      );
     }
     return gpu;
   },

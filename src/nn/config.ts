@@ -113,7 +113,14 @@ function writeScaling(s: RopeScaling | null): Record<string, unknown> | null {
   if (!s || s.type === 'default') return null;
   const { type, ...rest } = s as { type: string } & Record<string, unknown>;
   const snake = (name: string) => name.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`);
-  return { rope_type: type, ...Object.fromEntries(Object.entries(rest).filter(([, v]) => v !== undefined).map(([k, v]) => [snake(k), v])) };
+  return {
+    rope_type: type,
+    ...Object.fromEntries(
+      Object.entries(rest)
+        .filter(([, v]) => v !== undefined)
+        .map(([k, v]) => [snake(k), v]),
+    ),
+  };
 }
 
 /**
@@ -223,6 +230,11 @@ export function makeConfig(
 export function countParameters(c: LlamaConfig): number {
   const width = (c.numHeads + 2 * c.numKvHeads) * c.headSize;
   const layer =
-    2 * c.hiddenSize + width * c.hiddenSize + (c.qkvBias ? width : 0) + (c.qkNorm ? 2 * c.headSize : 0) + c.numHeads * c.headSize * c.hiddenSize + 3 * c.intermediateSize * c.hiddenSize;
+    2 * c.hiddenSize +
+    width * c.hiddenSize +
+    (c.qkvBias ? width : 0) +
+    (c.qkNorm ? 2 * c.headSize : 0) +
+    c.numHeads * c.headSize * c.hiddenSize +
+    3 * c.intermediateSize * c.hiddenSize;
   return c.vocabSize * c.hiddenSize * (c.tied ? 1 : 2) + c.numLayers * layer + c.hiddenSize;
 }

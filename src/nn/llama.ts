@@ -3,15 +3,16 @@
  * tokens, width D, H query and K key/value heads of size S, feed-forward width F, vocabulary V. Residual sums
  * ride in the epilogue of the projections, so that only the layer's input crosses a layer's border.
  */
+
+import { type Graph, type Value, view } from '../tensor/graph.ts';
 import { attention, attentionCached, attentionRanges } from '../tensor/ops/attention.ts';
 import { bias } from '../tensor/ops/bias.ts';
-import { embed, type EmbedSegments } from '../tensor/ops/embed.ts';
-import { headnorm, rmsnorm } from '../tensor/ops/rmsnorm.ts';
+import { type EmbedSegments, embed } from '../tensor/ops/embed.ts';
 import { kvWrite } from '../tensor/ops/kv.ts';
 import { matmul } from '../tensor/ops/matmul.ts';
+import { headnorm, rmsnorm } from '../tensor/ops/rmsnorm.ts';
 import { rope, ropeTable } from '../tensor/ops/rope.ts';
 import { swiglu } from '../tensor/ops/swiglu.ts';
-import { type Graph, type Value, view } from '../tensor/graph.ts';
 import type { LlamaConfig } from './config.ts';
 import { type Precision, weightName } from './parameters.ts';
 

@@ -5,7 +5,7 @@
  */
 import { Random } from '../base/random.ts';
 import type { States } from '../tensor/states.ts';
-import { sizeOf, type Shape } from '../tensor/types.ts';
+import { type Shape, sizeOf } from '../tensor/types.ts';
 import type { LlamaConfig } from './config.ts';
 
 /** One parameter as scion holds it. Matrices are [out, in], row-major, as Hugging Face stores them. */
@@ -34,7 +34,7 @@ export type Precision = 'f32' | 'mixed';
 export function listParameters(c: LlamaConfig): Parameter[] {
   const D = c.hiddenSize;
   const qkv = (c.numHeads + 2 * c.numKvHeads) * c.headSize;
-    const deep = 1 / Math.sqrt(2 * c.numLayers);
+  const deep = 1 / Math.sqrt(2 * c.numLayers);
   const matrix = (name: string, shape: Shape, scale = 1): Parameter => ({ name, shape, group: 'decay', init: { normal: c.initializerRange * scale } });
   const vector = (name: string, size: number, constant: number): Parameter => ({ name, shape: [size], group: 'plain', init: { constant } });
   const out: Parameter[] = [matrix('embed', [c.vocabSize, D])];
@@ -101,7 +101,12 @@ export interface DeclareOptions {
 export function declareModel(states: States, c: LlamaConfig, options: DeclareOptions): Parameter[] {
   const parameters = listParameters(c);
   const mixed = options.precision === 'mixed';
-  const kinds: [prefix: (n: string) => string, kind: 'param' | 'weight' | 'grad' | 'moment1' | 'moment2', dtype: 'f32' | 'f16', wanted: (p: Parameter) => boolean][] = [
+  const kinds: [
+    prefix: (n: string) => string,
+    kind: 'param' | 'weight' | 'grad' | 'moment1' | 'moment2',
+    dtype: 'f32' | 'f16',
+    wanted: (p: Parameter) => boolean,
+  ][] = [
     [(n) => n, 'param', 'f32', (p) => options.train !== null || !mixed || p.group === 'plain'],
     [weightName, 'weight', 'f16', (p) => mixed && p.group === 'decay'],
     [gradName, 'grad', 'f32', () => options.train !== null],

@@ -4,9 +4,9 @@
  * no extra buffers appear. Gradients of parameters add straight into their gradient states.
  */
 import { ScionError } from '../base/errors.ts';
-import { copy } from './ops/copy.ts';
 import { type Graph, isLeaf, type Node, type Value } from './graph.ts';
 import type { GradContext } from './op.ts';
+import { copy } from './ops/copy.ts';
 import { sizeOf, typeName } from './types.ts';
 
 /** A value to differentiate and the adjoint that seeds it (same shape). */

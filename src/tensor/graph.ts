@@ -5,8 +5,8 @@
  */
 import { ScionError } from '../base/errors.ts';
 import type { Op } from './op.ts';
-import type { States, StateSpec } from './states.ts';
-import { type DType, sameShape, type Shape, sizeOf, type TensorType, typeName } from './types.ts';
+import type { StateSpec, States } from './states.ts';
+import { type DType, type Shape, sameShape, sizeOf, type TensorType, typeName } from './types.ts';
 
 /** A number known at planning, or the name of a step scalar that each run supplies. */
 export type Scalar = number | { readonly step: string };

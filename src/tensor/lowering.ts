@@ -5,7 +5,7 @@
 import { ScionError } from '../base/errors.ts';
 import type { DeviceFacts } from '../gpu/facts.ts';
 import type { Node, Value } from './graph.ts';
-import { foldGrid, type DispatchSpec, type Lowering, type Operand, type Scratch, type Slice, type Window } from './op.ts';
+import { type DispatchSpec, foldGrid, type Lowering, type Operand, type Scratch, type Slice, type Window } from './op.ts';
 import type { BufferRef, Command } from './plan.ts';
 import { BINDING_ALIGN, byteSize, dtypeBytes, sizeOf, typeName } from './types.ts';
 
@@ -107,7 +107,14 @@ export class LoweringContext implements Lowering {
   private copyRaw(from: Value, to: Operand): void {
     const words = byteSize(from) / 4;
     this.pending.push({
-      spec: { kernel: 'elementwise/copy_words', bind: { X: from, Y: to }, params: { n: words }, grid: foldGrid(Math.ceil(words / 64)), flops: 0, bytes: words * 8 },
+      spec: {
+        kernel: 'elementwise/copy_words',
+        bind: { X: from, Y: to },
+        params: { n: words },
+        grid: foldGrid(Math.ceil(words / 64)),
+        flops: 0,
+        bytes: words * 8,
+      },
     });
   }
 
@@ -131,7 +138,10 @@ export class LoweringContext implements Lowering {
     let run = 1;
     while (run * 2 * rowBytes <= limit) run *= 2;
     if (run * rowBytes > limit || (run * rowBytes) % BINDING_ALIGN !== 0) {
-      throw new ScionError('plan', `${this.node?.op.name}: ${typeName(value)} has rows of ${rowBytes} bytes, which cannot be bound in windows of at most ${limit} bytes`);
+      throw new ScionError(
+        'plan',
+        `${this.node?.op.name}: ${typeName(value)} has rows of ${rowBytes} bytes, which cannot be bound in windows of at most ${limit} bytes`,
+      );
     }
     const out: Window[] = [];
     for (let row = 0; row < rows; row += run) {

@@ -2,8 +2,9 @@
  * What an op is: six parts (infer, grad, lower, cost, place, reference) and two facts about its
  * outputs. One file an op in `ops/`; nothing else in the house knows how any of them computes.
  */
-import type { DeviceFacts } from '../gpu/facts.ts';
+
 import type { Switches } from '../gpu/expand.ts';
+import type { DeviceFacts } from '../gpu/facts.ts';
 import type { Attrs, Node, Value } from './graph.ts';
 import type { Shape, TensorType } from './types.ts';
 

@@ -4,8 +4,8 @@
  * launches. The runtime allocates exactly what a plan says and is held to it.
  */
 import { invariant, ScionError } from '../base/errors.ts';
+import { expandKernel, type SourceOf, type Switches } from '../gpu/expand.ts';
 import type { DeviceFacts } from '../gpu/facts.ts';
-import { type Switches, expandKernel, type SourceOf } from '../gpu/expand.ts';
 import { assignArena, type Interval } from './arena.ts';
 import { CONSTANT, DATA, type Graph, isLeaf, type Node, rootOf, STATE, type Value } from './graph.ts';
 import { LoweringContext } from './lowering.ts';
@@ -186,7 +186,9 @@ export function planGraph(graph: Graph, options: PlanOptions): Plan {
   }
 
   const lowering = new LoweringContext(facts, homeOf);
-  sequence.forEach((node, t) => lowering.lower(node, t, copies.get(node.id) ?? []));
+  sequence.forEach((node, t) => {
+    lowering.lower(node, t, copies.get(node.id) ?? []);
+  });
 
   // The arena: activations by lifetime, scratch for its node only.
   const intervals: (Interval & { name: string; kind: Lifetime['kind']; id: string })[] = [];
@@ -287,7 +289,10 @@ function checkBindings(c: Extract<Command, { kind: 'dispatch' }>, facts: DeviceF
   for (const [i, [name, ref]] of bound.entries()) {
     invariant(ref.offset % BINDING_ALIGN === 0, `${where}: binding ${name} at offset ${ref.offset}`);
     if (ref.bytes > facts.limits.maxStorageBufferBindingSize) {
-      throw new ScionError('plan', `${where}: binding ${name} needs ${ref.bytes} bytes, this device binds ${facts.limits.maxStorageBufferBindingSize}; this op takes no row windows there`);
+      throw new ScionError(
+        'plan',
+        `${where}: binding ${name} needs ${ref.bytes} bytes, this device binds ${facts.limits.maxStorageBufferBindingSize}; this op takes no row windows there`,
+      );
     }
     for (const [other, o] of bound.slice(i + 1)) {
       const overlap = o.buffer === ref.buffer && o.offset < ref.offset + ref.bytes && ref.offset < o.offset + o.bytes;

@@ -4,7 +4,7 @@
  * that a run creates nothing: it writes step data, re-encodes a flat command list and submits once.
  */
 import { invariant, ScionError } from '../base/errors.ts';
-import { fromHalfBits, floatToHalf } from '../base/half.ts';
+import { floatToHalf, fromHalfBits } from '../base/half.ts';
 import type { GpuDevice, Pipeline } from '../gpu/device.ts';
 import { resolveGrid, writeParams } from '../gpu/params.ts';
 import type { Profiler } from '../gpu/profiler.ts';
@@ -64,7 +64,11 @@ export function memoryOf(plans: readonly Plan[], shared: ReadonlySet<string> = n
 }
 
 /** Constants of all plans, those of equal name and content stored once. */
-function constantLayout(plans: readonly Plan[]): { bytes: number; offsets: Map<string, number>; contents: Map<string, Float32Array | Uint32Array | Int32Array> } {
+function constantLayout(plans: readonly Plan[]): {
+  bytes: number;
+  offsets: Map<string, number>;
+  contents: Map<string, Float32Array | Uint32Array | Int32Array>;
+} {
   const offsets = new Map<string, number>();
   const contents = new Map<string, Float32Array | Uint32Array | Int32Array>();
   let bytes = 0;
@@ -118,7 +122,10 @@ export class Program {
       const entries: GPUBindGroupEntry[] = pipeline.kernel.bindings.map((b) => ({ binding: b.index, resource: this.resource(command.bind[b.name]) }));
       if (pipeline.kernel.params.length > 0) {
         invariant(this.uniforms, 'uniform buffer exists');
-        entries.unshift({ binding: 0, resource: { buffer: this.uniforms, offset: slot * UNIFORM_STRIDE, size: roundUp(pipeline.kernel.params.length * 4, 16) } });
+        entries.unshift({
+          binding: 0,
+          resource: { buffer: this.uniforms, offset: slot * UNIFORM_STRIDE, size: roundUp(pipeline.kernel.params.length * 4, 16) },
+        });
       }
       const launch = { command, pipeline, group: device.bindGroup(pipeline, entries), slot };
       writeParams(words, slot * UNIFORM_STRIDE, pipeline.kernel.params, command.params, null);
@@ -143,12 +150,14 @@ export class Program {
   /** Puts feeds into the upload image; a missing or extra name, or a wrong length, is an error. */
   private fill(feeds: Feeds): void {
     for (const name of Object.keys(feeds)) {
-      if (!this.plan.data.some((d) => d.name === name)) throw new ScionError('internal', `${this.plan.name}: no data named "${name}"; it takes ${this.plan.data.map((d) => d.name).join(', ')}`);
+      if (!this.plan.data.some((d) => d.name === name))
+        throw new ScionError('internal', `${this.plan.name}: no data named "${name}"; it takes ${this.plan.data.map((d) => d.name).join(', ')}`);
     }
     for (const d of this.plan.data) {
       const array = feeds[d.name];
       const size = sizeOf(d.shape);
-      if (!array || array.length !== size) throw new ScionError('internal', `${this.plan.name}: data "${d.name}" needs ${size} numbers, got ${array?.length ?? 'none'}`);
+      if (!array || array.length !== size)
+        throw new ScionError('internal', `${this.plan.name}: data "${d.name}" needs ${size} numbers, got ${array?.length ?? 'none'}`);
       if (d.dtype === 'f16') new Uint16Array(this.dataBytes, d.ref.offset, size).set(floatToHalf(array));
       else if (d.dtype === 'f32') new Float32Array(this.dataBytes, d.ref.offset, size).set(array);
       else if (d.dtype === 'u32') new Uint32Array(this.dataBytes, d.ref.offset, size).set(array);
@@ -202,7 +211,8 @@ export class Program {
     let at = 0;
     for (const output of this.plan.outputs) {
       invariant(this.staging, 'staging exists');
-      const { buffer, offset } = output.ref.buffer === 'data' ? { buffer: this.dataBuffer as GPUBuffer, offset: output.ref.offset } : this.session.locate(output.ref, this.plan);
+      const { buffer, offset } =
+        output.ref.buffer === 'data' ? { buffer: this.dataBuffer as GPUBuffer, offset: output.ref.offset } : this.session.locate(output.ref, this.plan);
       encoder.copyBufferToBuffer(buffer, offset, this.staging, at, roundUp(output.ref.bytes, 4));
       at += roundUp(output.ref.bytes, 8);
     }
@@ -295,7 +305,10 @@ export class Session {
       const place = this.states?.place(spec.name);
       if (!place || !taken.has(place.buffer)) continue;
       const theirs = options.share?.states?.get(spec.name) ? options.share.states.place(spec.name) : null;
-      invariant(theirs?.buffer === place.buffer && theirs.offset === place.offset && theirs.bytes === place.bytes, `shared state ${spec.name} lies at one place in both sessions`);
+      invariant(
+        theirs?.buffer === place.buffer && theirs.offset === place.offset && theirs.bytes === place.bytes,
+        `shared state ${spec.name} lies at one place in both sessions`,
+      );
     }
     const pageCount = Math.max(0, ...list.map((p) => p.arena.length));
     for (let i = 0; i < pageCount; i++) {
@@ -306,7 +319,8 @@ export class Session {
     this.constantOffsets = layout.offsets;
     this.constants = layout.bytes > 0 ? device.createBuffer('constants', layout.bytes, USAGE.storage | USAGE.copyDst | USAGE.copySrc) : null;
     for (const [name, contents] of layout.contents) {
-      if (this.constants) device.raw.queue.writeBuffer(this.constants, layout.offsets.get(name) ?? 0, contents.buffer as ArrayBuffer, contents.byteOffset, contents.byteLength);
+      if (this.constants)
+        device.raw.queue.writeBuffer(this.constants, layout.offsets.get(name) ?? 0, contents.buffer as ArrayBuffer, contents.byteOffset, contents.byteLength);
     }
     const transfer = transferBytes([this.states]);
     this.transfer = transfer > 0 ? device.createBuffer('transfer', transfer, USAGE.mapRead | USAGE.copyDst) : null;
@@ -403,4 +417,3 @@ export class Session {
     for (const [key, b] of this.stateBuffers) if (!this.shared.has(key)) this.device.destroyBuffer(b);
   }
 }
-

@@ -72,7 +72,10 @@ export class States {
       const size = dtypeBytes(spec.dtype);
       const elements = roundUp(Math.max(1, sizeOf(spec.shape)), ALIGN);
       if (elements * size > facts.limits.maxBufferSize) {
-        throw new ScionError('memory', `state "${spec.name}" ${typeName(spec)} needs ${byteSize(spec)} bytes, one buffer of this device holds ${facts.limits.maxBufferSize}`);
+        throw new ScionError(
+          'memory',
+          `state "${spec.name}" ${typeName(spec)} needs ${byteSize(spec)} bytes, one buffer of this device holds ${facts.limits.maxBufferSize}`,
+        );
       }
       let at = open.get(id);
       if (!at) {

@@ -3,7 +3,7 @@
  * for (bits per byte compare across tokenizers; the end mark is predicted and counted, as the n-gram baseline does).
  */
 import { ScionError } from '../base/errors.ts';
-import { packDocuments, type Pack, type PackStatistics } from '../data/pack.ts';
+import { type Pack, type PackStatistics, packDocuments } from '../data/pack.ts';
 import type { Tokenizer } from '../text/tokenizer.ts';
 
 /** Packed data of a run. */
@@ -31,7 +31,8 @@ const encoder = new TextEncoder();
  */
 export function prepareRunData(tokenizer: Tokenizer, train: readonly string[], validation: readonly string[], options: RunDataOptions): RunData {
   const { bosId, eosId } = tokenizer;
-  if (bosId === null || eosId === null) throw new ScionError('input', 'this tokenizer names no begin and end of text; training needs both (tokenizer_config.json: bos_token, eos_token)');
+  if (bosId === null || eosId === null)
+    throw new ScionError('input', 'this tokenizer names no begin and end of text; training needs both (tokenizer_config.json: bos_token, eos_token)');
   if (train.length === 0) throw new ScionError('input', 'there is no training text: the files are empty, or all of it fell to validation; give more data');
   if (validation.length === 0) throw new ScionError('input', 'there is no validation text; give more data, or a larger validation share');
   const pack = { T: options.tokens, bos: bosId, eos: eosId, pad: tokenizer.padId ?? 0, window: options.window ?? 0 };

@@ -4,19 +4,19 @@
  * `scion plan` and the trainer use the same numbers.
  */
 import type { DeviceFacts } from '../gpu/facts.ts';
+import type { LlamaConfig } from '../nn/config.ts';
+import { headParameter, type LlamaInputs, llamaHidden, weight } from '../nn/llama.ts';
+import { declareModel, gradName, listParameters, type Precision, weightName } from '../nn/parameters.ts';
 import { differentiate } from '../tensor/autodiff.ts';
 import { Graph, type Value, view } from '../tensor/graph.ts';
-import { adamw, type AdamWAttrs, sgd, type SgdAttrs } from '../tensor/ops/adamw.ts';
+import { type AdamWAttrs, adamw, type SgdAttrs, sgd } from '../tensor/ops/adamw.ts';
 import { fusedLoss, linearCrossEntropy } from '../tensor/ops/linear_cross_entropy.ts';
 import { addLosses, finishStep, lossSeed, STEP_RING, STEP_WORDS } from '../tensor/ops/step_state.ts';
 import { zero } from '../tensor/ops/zero.ts';
 import { type Plan, planGraph } from '../tensor/plan.ts';
-import { recompute, type RecomputePolicy } from '../tensor/recompute.ts';
+import { type RecomputePolicy, recompute } from '../tensor/recompute.ts';
 import { type MemoryUse, memoryOf } from '../tensor/session.ts';
 import { States } from '../tensor/states.ts';
-import type { LlamaConfig } from '../nn/config.ts';
-import { headParameter, llamaHidden, type LlamaInputs, weight } from '../nn/llama.ts';
-import { declareModel, gradName, listParameters, type Precision, weightName } from '../nn/parameters.ts';
 
 /** How a step updates; decay applies to matrices only. */
 export type OptimizerSpec = ({ readonly kind: 'adamw' } & Omit<AdamWAttrs, 'rate'>) | ({ readonly kind: 'sgd' } & Omit<SgdAttrs, 'rate'>);
@@ -59,7 +59,14 @@ export function batchLeaves(g: Graph, B: number, T: number, sort: boolean): Llam
     positions: g.data('positions', [B, T], 'u32'),
     ranges: g.data('ranges', [B, T, 4], 'u32'),
     labels: g.data('labels', [N], 'i32'),
-    ...(sort && { sort: { order: g.data('order', [N], 'u32'), starts: g.data('starts', [N + 1], 'u32'), segmentIds: g.data('segmentIds', [N], 'u32'), segments: 'segments' } }),
+    ...(sort && {
+      sort: {
+        order: g.data('order', [N], 'u32'),
+        starts: g.data('starts', [N + 1], 'u32'),
+        segmentIds: g.data('segmentIds', [N], 'u32'),
+        segments: 'segments',
+      },
+    }),
   };
 }
 

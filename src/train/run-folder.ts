@@ -4,9 +4,9 @@
  */
 import { ScionError } from '../base/errors.ts';
 import { joinPath } from '../base/path.ts';
-import { acquireLock, type FolderLock } from '../checkpoint/lock.ts';
 import { listCheckpoints, recoverCheckpoints } from '../checkpoint/folders.ts';
 import { loadLatest } from '../checkpoint/load.ts';
+import { acquireLock, type FolderLock } from '../checkpoint/lock.ts';
 import { hashJson } from '../checkpoint/manifest.ts';
 import { saveCheckpoint } from '../checkpoint/save.ts';
 import { host } from '../host/index.ts';
@@ -70,7 +70,10 @@ export class RunFolder implements Checkpointer {
       for (const removed of await recoverCheckpoints(files, folder.checkpoints)) folder.notes.push(`removed what an interrupted save left: ${removed}`);
       const existing = await listCheckpoints(files, folder.checkpoints);
       if (existing.length > 0 && !options.resume) {
-        throw new ScionError('usage', `${options.dir} already holds a run (${existing.length} checkpoints); add --resume to go on with it, or choose another --out`);
+        throw new ScionError(
+          'usage',
+          `${options.dir} already holds a run (${existing.length} checkpoints); add --resume to go on with it, or choose another --out`,
+        );
       }
       await files.write(joinPath(options.dir, 'config.json'), new TextEncoder().encode(`${JSON.stringify(options.config, null, 2)}\n`));
       return folder;

@@ -3,14 +3,15 @@
  * leaves everything open for what comes after (questions, export). Command line, page and library all
  * start runs through here, so that they are the same run.
  */
-import { configToJson } from '../nn/config.ts';
+
+import { joinPath } from '../base/path.ts';
+import { exportHf } from '../checkpoint/hf.ts';
+import { PackLoader } from '../data/loader.ts';
 import type { DeviceOptions } from '../gpu/device.ts';
 import { GpuDevice } from '../gpu/device.ts';
 import type { DeviceFacts } from '../gpu/facts.ts';
 import { host } from '../host/index.ts';
-import { exportHf } from '../checkpoint/hf.ts';
-import { joinPath } from '../base/path.ts';
-import { PackLoader } from '../data/loader.ts';
+import { configToJson } from '../nn/config.ts';
 import { checkSchedule, type Schedule } from '../optim/schedule.ts';
 import { saveTokenizer, type Tokenizer } from '../text/tokenizer.ts';
 import type { RunData } from './data.ts';
@@ -71,7 +72,10 @@ export class Run {
     let spare: GpuDevice | null = opened;
     let folder: RunFolder | null = null;
     try {
-      folder = out === null ? null : await RunFolder.open({ dir: out, config: describeRun(options), version: options.version, resume: options.resume, keep: options.keep });
+      folder =
+        out === null
+          ? null
+          : await RunFolder.open({ dir: out, config: describeRun(options), version: options.version, resume: options.resume, keep: options.keep });
       if (out !== null) await saveTokenizer((await host()).files, options.tokenizer, joinPath(out, 'tokenizer'));
       let logHooks: TrainHooks = {};
       const trainer = new Trainer({

@@ -28,7 +28,7 @@ export interface SampleSize {
 
 /** `full` for `npm start`; `quick` for the page and for tests. */
 export const SAMPLE_SIZES: Readonly<Record<'full' | 'quick', SampleSize>> = {
-  full: { vocabulary: 2048, hidden: 96, intermediate: 256, layers: 2, heads: 4, tokens: 128, batch: 4, steps: 800, peakRate: 0.008, validation: 120 },
+  full: { vocabulary: 2048, hidden: 96, intermediate: 256, layers: 2, heads: 4, tokens: 128, batch: 4, steps: 640, peakRate: 0.008, validation: 120 },
   quick: { vocabulary: 1024, hidden: 64, intermediate: 172, layers: 2, heads: 4, tokens: 64, batch: 4, steps: 60, peakRate: 0.008, validation: 24 },
 };
 
@@ -45,7 +45,11 @@ export function sampleTexts(size: SampleSize): RunTexts {
 }
 
 /** Tokenizer, packs, setup and schedule for texts at a size. */
-export function prepareSampleRun(texts: RunTexts, size: SampleSize, tokenizer?: Tokenizer): { tokenizer: Tokenizer; data: RunData; setup: TrainSetup; schedule: Schedule } {
+export function prepareSampleRun(
+  texts: RunTexts,
+  size: SampleSize,
+  tokenizer?: Tokenizer,
+): { tokenizer: Tokenizer; data: RunData; setup: TrainSetup; schedule: Schedule } {
   const words = tokenizer ?? tokenizerFromModel(learnBpe(texts.train, { size: size.vocabulary }));
   const data = prepareRunData(words, texts.train, texts.validation, { tokens: size.tokens });
   const model = makeConfig({
@@ -54,6 +58,8 @@ export function prepareSampleRun(texts: RunTexts, size: SampleSize, tokenizer?: 
     intermediateSize: size.intermediate,
     numLayers: size.layers,
     numHeads: size.heads,
+    // Narrow models start slowly from the usual 0.02: at width 96, 0.06 reaches 1.13 bits per byte where 0.02 reaches 1.58.
+    initializerRange: 0.06,
     maxPositions: size.tokens,
     bosId: words.bosId,
     eosId: words.eosId,

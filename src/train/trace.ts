@@ -2,9 +2,10 @@
  * One profiled step as a trace that Perfetto (and chrome://tracing) opens: a row a launch with its rate, host
  * work and transfers beside it. Format: the Trace Event JSON of Chromium; times in microseconds.
  */
+
+import type { Batch } from '../data/loader.ts';
 import { Profiler } from '../gpu/profiler.ts';
 import { host } from '../host/index.ts';
-import type { Batch } from '../data/loader.ts';
 import { biasTable } from '../tensor/ops/step_state.ts';
 import type { Program } from '../tensor/session.ts';
 import { BIAS_ENTRIES } from './programs.ts';
@@ -33,11 +34,13 @@ export async function profileStep(stepper: Stepper, batch: Batch, learningRate: 
   const profiler = new Profiler(stepper.device);
   const events: TraceEvent[] = [
     { name: 'process_name', ph: 'M', pid: 1, tid: 0, args: { name: `scion on ${stepper.device.facts.name}` } },
-    ...([
-      [HOST, 'host'],
-      [DEVICE, 'device'],
-      [TRANSFER, 'transfers'],
-    ] as const).map(([tid, name]): TraceEvent => ({ name: 'thread_name', ph: 'M', pid: 1, tid, args: { name } })),
+    ...(
+      [
+        [HOST, 'host'],
+        [DEVICE, 'device'],
+        [TRANSFER, 'transfers'],
+      ] as const
+    ).map(([tid, name]): TraceEvent => ({ name: 'thread_name', ph: 'M', pid: 1, tid, args: { name } })),
   ];
   const origin = machine.now();
   const us = (ms: number) => (ms - origin) * 1000;
@@ -62,7 +65,12 @@ export async function profileStep(stepper: Stepper, batch: Batch, learningRate: 
         tid: DEVICE,
         ts: us(submitted) + times[i].begin / 1000,
         dur: (times[i].end - times[i].begin) / 1000,
-        args: { kernel: c.kernel, phase: c.phase, gflops: seconds > 0 ? c.flops / seconds / 1e9 : null, gbytesPerSecond: seconds > 0 ? c.bytes / seconds / 1e9 : null },
+        args: {
+          kernel: c.kernel,
+          phase: c.phase,
+          gflops: seconds > 0 ? c.flops / seconds / 1e9 : null,
+          gbytesPerSecond: seconds > 0 ? c.bytes / seconds / 1e9 : null,
+        },
       });
     });
   };

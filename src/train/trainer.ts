@@ -5,12 +5,12 @@
  * read when the steps are slow anyway, or every `stopAfterBad` steps at the latest.
  */
 import { isScionError, ScionError } from '../base/errors.ts';
+import { type Batch, sequentialBatches } from '../data/loader.ts';
+import type { Pack } from '../data/pack.ts';
 import type { GpuDevice } from '../gpu/device.ts';
 import { host } from '../host/index.ts';
 import { learningRate, type Schedule } from '../optim/schedule.ts';
 import type { StepRecord } from '../tensor/ops/step_state.ts';
-import { type Batch, sequentialBatches } from '../data/loader.ts';
-import type { Pack } from '../data/pack.ts';
 import type { TrainPlans, TrainSetup } from './programs.ts';
 import { type ReadParameter, Stepper } from './stepper.ts';
 
@@ -220,7 +220,10 @@ export class Trainer {
       const seconds = (machine.now() - since) / 1000;
       this.report(records, used, seconds, flops);
       if (badRun >= stopAfterBad) {
-        throw new ScionError('numeric', `${badRun} steps in a row found NaN or infinity and were skipped; stopped at step ${at}. The last checkpoint is kept${this.lastPath ? ` (${this.lastPath})` : ''}: lower the learning rate or check the data`);
+        throw new ScionError(
+          'numeric',
+          `${badRun} steps in a row found NaN or infinity and were skipped; stopped at step ${at}. The last checkpoint is kept${this.lastPath ? ` (${this.lastPath})` : ''}: lower the learning rate or check the data`,
+        );
       }
       enqueued = 0;
       used = 0;
@@ -245,14 +248,26 @@ export class Trainer {
         this.busyFlops += flops;
       }
       const loss = r.tokens > 0 ? r.lossSum / r.tokens : Number.NaN;
-      if (r.skipped) this.options.hooks?.onEvent?.({ kind: 'skipped', step: r.step, message: `step ${r.step} found NaN or infinity; its update was skipped, loss scale ${r.lossScale}` });
+      if (r.skipped)
+        this.options.hooks?.onEvent?.({
+          kind: 'skipped',
+          step: r.step,
+          message: `step ${r.step} found NaN or infinity; its update was skipped, loss scale ${r.lossScale}`,
+        });
       else {
         this.firstLoss ??= loss;
         this.lastLoss = loss;
         this.curve.push([r.step, loss]);
         if (this.curve.length > CURVE_POINTS) this.curve = this.curve.filter((_, i) => i % 2 === 0);
       }
-      this.options.hooks?.onStep?.({ ...r, loss, tokensSeen: Math.round(this.tokens), tokensPerSecond: tokens / perStep, flopsPerSecond: flops / perStep, seconds: perStep });
+      this.options.hooks?.onStep?.({
+        ...r,
+        loss,
+        tokensSeen: Math.round(this.tokens),
+        tokensPerSecond: tokens / perStep,
+        flopsPerSecond: flops / perStep,
+        seconds: perStep,
+      });
     }
   }
 

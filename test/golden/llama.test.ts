@@ -5,13 +5,13 @@
  */
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Batch } from '../../src/data/loader.ts';
 import { openSafetensors } from '../../src/formats/safetensors.ts';
 import { GpuDevice } from '../../src/gpu/device.ts';
 import { host } from '../../src/host/index.ts';
 import { type LlamaConfig, parseConfig } from '../../src/nn/config.ts';
 import { attentionRanges, headParameter, llamaHidden, weight } from '../../src/nn/llama.ts';
 import { declareModel, gradName, listHfViews, listParameters } from '../../src/nn/parameters.ts';
-import type { Batch } from '../../src/data/loader.ts';
 import { Graph, view } from '../../src/tensor/graph.ts';
 import { matmul } from '../../src/tensor/ops/matmul.ts';
 import { planGraph } from '../../src/tensor/plan.ts';

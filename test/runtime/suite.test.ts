@@ -1,11 +1,12 @@
 /** What the op suite must hold before any device runs it: every case file indexed, names unique, skips real. */
 import { execFileSync } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { F16_TOLERANCE, F32_TOLERANCE } from './case.ts';
 import { caseFiles } from './cases/index.ts';
 import { ROOT } from './expect.ts';
+import { cells, missingFrom, NUMERICS } from './report.ts';
 import { SKIPS } from './skips.ts';
 import { allCases } from './suite.ts';
 
@@ -37,5 +38,22 @@ describe('op cases', () => {
       expect(skip.reason.length).toBeGreaterThan(10);
       if ('cases' in skip) expect(skip.cases.filter((n) => !names.has(n))).toEqual([]);
     }
+  });
+});
+
+describe('docs/numerics.md', () => {
+  it('has a row for every op and dtype and a reason for every looser tolerance', () => {
+    expect(missingFrom(readFileSync(NUMERICS, 'utf8')), 'run: npm test -- test/runtime && node test/runtime/report.ts').toEqual([]);
+  });
+
+  it('an op without a row, or a row without its hosts, would be noticed', () => {
+    const text = readFileSync(NUMERICS, 'utf8');
+    const { op, dtype } = cells()[0];
+    const without = text
+      .split('\n')
+      .filter((line) => !line.startsWith(`| ${op} | ${dtype} |`))
+      .join('\n');
+    expect(missingFrom(without)).toContain(`a row for ${op} ${dtype}`);
+    expect(missingFrom('').length).toBeGreaterThanOrEqual(cells().length);
   });
 });

@@ -10,7 +10,11 @@ import { bytes, si } from '../status.ts';
 
 /** What features buy, and how to get them. */
 const WANTED: readonly { readonly feature: string; readonly buys: string; readonly get: string }[] = [
-  { feature: 'shader-f16', buys: 'f16 arithmetic in tensor-core kernels (16-bit storage works without)', get: 'a GPU and driver with 16-bit floats; Node enables it on NVIDIA by itself' },
+  {
+    feature: 'shader-f16',
+    buys: 'f16 arithmetic in tensor-core kernels (16-bit storage works without)',
+    get: 'a GPU and driver with 16-bit floats; Node enables it on NVIDIA by itself',
+  },
   { feature: 'subgroups', buys: 'faster reductions', get: 'Node or Chromium; Deno’s own WebGPU has none (SCION_GPU=dawn has)' },
   { feature: 'timestamp-query', buys: 'scion train --profile', get: 'most GPU drivers; a browser may need its developer features flag' },
   { feature: 'chromium-experimental-subgroup-matrix', buys: 'tensor cores', get: 'Node on a GPU whose Vulkan driver has cooperative matrices' },
@@ -29,11 +33,15 @@ export const command: Command = {
     const device = await GpuDevice.open({ adapter: flags.string('device') });
     const { facts } = device;
     print(`runtime    ${machine.version}`);
-    print(`adapter    ${facts.name}${facts.description && facts.description !== facts.name ? ` (${facts.description})` : ''}${facts.fallback ? ', a CPU device' : ''}`);
+    print(
+      `adapter    ${facts.name}${facts.description && facts.description !== facts.name ? ` (${facts.description})` : ''}${facts.fallback ? ', a CPU device' : ''}`,
+    );
     print(`profile    ${facts.profile} kernels`);
     print(`subgroups  ${facts.subgroups ? `${facts.subgroups.min} to ${facts.subgroups.max} lanes` : 'none'}`);
     print(`binding    ${bytes(facts.limits.maxStorageBufferBindingSize)} at most, buffer ${bytes(facts.limits.maxBufferSize)}`);
-    print(`workgroup  ${facts.limits.maxComputeInvocationsPerWorkgroup} invocations, ${bytes(facts.limits.maxComputeWorkgroupStorageSize)} shared; ${facts.limits.maxStorageBuffersPerShaderStage} storage buffers a kernel`);
+    print(
+      `workgroup  ${facts.limits.maxComputeInvocationsPerWorkgroup} invocations, ${bytes(facts.limits.maxComputeWorkgroupStorageSize)} shared; ${facts.limits.maxStorageBuffersPerShaderStage} storage buffers a kernel`,
+    );
     const missing = WANTED.filter((w) => !facts.features.includes(w.feature));
     for (const w of WANTED) if (facts.features.includes(w.feature)) print(`feature    ${w.feature}`);
     for (const m of missing) print(`missing    ${m.feature}: ${m.buys}; needs ${m.get}`);

@@ -15,7 +15,13 @@ import { LLAMA_ADAMW, planTraining, type TrainSetup } from '../../train/programs
 import type { Command } from '../command.ts';
 import { bytes, duration, si } from '../status.ts';
 
-const LIMITS = ['maxBufferSize', 'maxStorageBufferBindingSize', 'maxStorageBuffersPerShaderStage', 'maxComputeWorkgroupStorageSize', 'maxComputeInvocationsPerWorkgroup'];
+const LIMITS = [
+  'maxBufferSize',
+  'maxStorageBufferBindingSize',
+  'maxStorageBuffersPerShaderStage',
+  'maxComputeWorkgroupStorageSize',
+  'maxComputeInvocationsPerWorkgroup',
+];
 
 /** 2GiB, 128MiB, 4096. */
 function parseSize(text: string): number {
@@ -120,7 +126,10 @@ export const command: Command = {
     const fits = budget ? memory.total <= parseSize(budget) : null;
     result({ device: facts.name, params: countParameters(model), peakBytes: memory.total, bytes: memory, tokensPerStep, flopsPerStep, seconds, fits });
     if (fits === false) {
-      throw new ScionError('memory', `it does not fit: ${bytes(memory.total)} are needed, the budget is ${budget}; try --recompute layer, --precision mixed, or a smaller --batch with --accumulate`);
+      throw new ScionError(
+        'memory',
+        `it does not fit: ${bytes(memory.total)} are needed, the budget is ${budget}; try --recompute layer, --precision mixed, or a smaller --batch with --accumulate`,
+      );
     }
   },
 };

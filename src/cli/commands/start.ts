@@ -10,9 +10,9 @@ import { splitByHash } from '../../data/loader.ts';
 import { host } from '../../host/index.ts';
 import { Generator } from '../../infer/generator.ts';
 import { countParameters } from '../../nn/config.ts';
-import { ngramBaseline, prepareSampleRun, type RunTexts, SAMPLE_SIZES, type SampleSize, sampleProbes, sampleTexts } from '../../train/sample-run.ts';
-import { Run } from '../../train/run.ts';
 import type { Tokenizer } from '../../text/tokenizer.ts';
+import { Run } from '../../train/run.ts';
+import { ngramBaseline, prepareSampleRun, type RunTexts, SAMPLE_SIZES, type SampleSize, sampleProbes, sampleTexts } from '../../train/sample-run.ts';
 import type { Command, Context } from '../command.ts';
 import { bytes, duration, si, sparkline } from '../status.ts';
 import { runFigures, statusHooks } from '../training.ts';
@@ -35,7 +35,10 @@ async function userTexts(context: Context): Promise<{ texts: RunTexts; probes: P
   const set = await readDocuments(files, patterns);
   const { train, validation } = splitByHash(set.documents, (d) => d.text, VALIDATION_SHARE);
   if (train.length < 2 || validation.length < 1) {
-    throw new ScionError('input', `${patterns.join(' ')}: ${set.documents.length} documents (${bytes(set.bytes)}) are too few to train and hold some out; give more text`);
+    throw new ScionError(
+      'input',
+      `${patterns.join(' ')}: ${set.documents.length} documents (${bytes(set.bytes)}) are too few to train and hold some out; give more text`,
+    );
   }
   context.print(`data       ${set.files.length} files, ${set.documents.length} documents, ${bytes(set.bytes)}`);
   // The beginnings of three held-out documents stand in for questions.
@@ -113,24 +116,35 @@ export const command: Command = {
     try {
       facts.planned = run.plans.memory.total;
       print(`device     ${run.facts.name} on ${machine.version}${run.facts.fallback ? ' (a CPU device)' : ''}`);
-      print(`model      ${si(parameters)} parameters: ${setup.model.numLayers} layers of ${setup.model.hiddenSize}, ${setup.model.numHeads} heads, vocabulary ${setup.model.vocabSize}`);
-      print(`text       ${bytes(data.trainBytes)} to learn from, ${bytes(data.validation.bytes)} held out, ${(data.trainBytes / data.statistics.tokensKept).toFixed(2)} bytes a token`);
+      print(
+        `model      ${si(parameters)} parameters: ${setup.model.numLayers} layers of ${setup.model.hiddenSize}, ${setup.model.numHeads} heads, vocabulary ${setup.model.vocabSize}`,
+      );
+      print(
+        `text       ${bytes(data.trainBytes)} to learn from, ${bytes(data.validation.bytes)} held out, ${(data.trainBytes / data.statistics.tokensKept).toFixed(2)} bytes a token`,
+      );
       const before = run.firstStep === 0 ? await ask(run, tokenizer, probes) : probes.map(() => '…');
       const trained = await run.train();
-      if (trained.interrupted) throw new ScionError('interrupted', `stopped at step ${trained.steps}, saved; go on with: npx scion start --resume --out ${out}`);
+      if (trained.interrupted)
+        throw new ScionError('interrupted', `stopped at step ${trained.steps}, saved; go on with: npx scion start --resume --out ${out}`);
       const after = await ask(run, tokenizer, probes);
       const model = joinPath(out, 'model');
       await run.exportModel(model);
       const last = trained.lastValidation?.bitsPerByte ?? Number.NaN;
       print('');
       print(`loss       ${sparkline(trained.curve.map(([, l]) => l))}  ${trained.firstLoss?.toFixed(2)} → ${trained.lastLoss?.toFixed(2)}`);
-      print(`held-out   ${trained.firstValidation?.bitsPerByte.toFixed(3)} → ${last.toFixed(3)} bits per byte; an order-5 byte n-gram model on the same split: ${ngram.toFixed(3)}${last < ngram ? ' (beaten)' : ''}`);
-      print(`speed      ${si(trained.tokensPerSecond)} tokens/s, ${si(trained.flopsPerSecond)}FLOP/s; memory ${bytes(run.trainer.stepper.device.peakBytes)} (planned ${bytes(run.plans.memory.total)} and the generator)`);
+      print(
+        `held-out   ${trained.firstValidation?.bitsPerByte.toFixed(3)} → ${last.toFixed(3)} bits per byte; an order-5 byte n-gram model on the same split: ${ngram.toFixed(3)}${last < ngram ? ' (beaten)' : ''}`,
+      );
+      print(
+        `speed      ${si(trained.tokensPerSecond)} tokens/s, ${si(trained.flopsPerSecond)}FLOP/s; memory ${bytes(run.trainer.stepper.device.peakBytes)} (planned ${bytes(run.plans.memory.total)} and the generator)`,
+      );
       print('');
       probes.forEach((p, i) => {
         print(`  ${p.prompt}`);
         print(`    before:${before[i] || ' (nothing)'}`);
-        print(`    after: ${after[i] || ' (nothing)'}${p.answer === null ? '' : after[i].trim().startsWith(p.answer.trim()) ? '   ✓' : `   (right: ${p.answer.trim()})`}`);
+        print(
+          `    after: ${after[i] || ' (nothing)'}${p.answer === null ? '' : after[i].trim().startsWith(p.answer.trim()) ? '   ✓' : `   (right: ${p.answer.trim()})`}`,
+        );
       });
       print('');
       print(`done in ${duration((machine.now() - began) / 1000)}. Next: npx scion generate --model ${model} --prompt "${probes[0].prompt}"`);
@@ -164,7 +178,8 @@ async function removeEarlierStart(out: string): Promise<void> {
   if (kind !== 'start') throw new ScionError('usage', `${out} holds something that scion start did not make; choose another --out`);
   // The lock file stays until the new run takes it: a live run there is found by it and refused.
   for (const name of ['checkpoints', 'log.jsonl', 'model', 'tokenizer', 'config.json']) {
-    if ((await files.stat(joinPath(out, 'lock.json'))) !== null) throw new ScionError('locked', `${out} is in use, or its run was killed; add --resume to go on with it, or choose another --out`);
+    if ((await files.stat(joinPath(out, 'lock.json'))) !== null)
+      throw new ScionError('locked', `${out} is in use, or its run was killed; add --resume to go on with it, or choose another --out`);
     await files.remove(joinPath(out, name));
   }
   for (const entry of await files.list(out)) if (entry.name.includes('tfevents')) await files.remove(joinPath(out, entry.name));

@@ -10,9 +10,9 @@ import { collate, splitByHash } from '../../data/loader.ts';
 import { host } from '../../host/index.ts';
 import { countParameters, type LlamaConfig, parseConfig } from '../../nn/config.ts';
 import type { Precision } from '../../nn/parameters.ts';
+import type { RecomputePolicy } from '../../tensor/recompute.ts';
 import { learnBpe } from '../../text/learn-bpe.ts';
 import { loadTokenizer, type Tokenizer, tokenizerFromModel } from '../../text/tokenizer.ts';
-import type { RecomputePolicy } from '../../tensor/recompute.ts';
 import { prepareRunData } from '../../train/data.ts';
 import type { TrainSetup } from '../../train/programs.ts';
 import { Run } from '../../train/run.ts';
@@ -107,7 +107,12 @@ export const command: Command = {
     }
     status.set('packing');
     const tokens = number('tokens');
-    const data = prepareRunData(tokenizer, train, split.validation.map((d) => d.text), { tokens, window: source.config.slidingWindow ?? 0 });
+    const data = prepareRunData(
+      tokenizer,
+      train,
+      split.validation.map((d) => d.text),
+      { tokens, window: source.config.slidingWindow ?? 0 },
+    );
     const decay = number('weight-decay');
     const setup: TrainSetup = {
       model: source.config,
@@ -151,7 +156,9 @@ export const command: Command = {
       for (const note of run.folder?.notes ?? []) print(`note       ${note}`);
       print(`device     ${run.facts.name} on ${machine.version}`);
       print(`model      ${si(countParameters(setup.model))} parameters, ${setup.precision}; memory ${bytes(run.plans.memory.total)}`);
-      print(`data       ${data.train.length} packs of ${tokens} (${(data.statistics.fill * 100).toFixed(1)} % full), ${bytes(data.trainBytes)}; held out ${bytes(data.validation.bytes)}`);
+      print(
+        `data       ${data.train.length} packs of ${tokens} (${(data.statistics.fill * 100).toFixed(1)} % full), ${bytes(data.trainBytes)}; held out ${bytes(data.validation.bytes)}`,
+      );
       const trained = await run.train();
       if (trained.interrupted) throw new ScionError('interrupted', `stopped at step ${trained.steps}, saved; go on by adding --resume to the same command`);
       const model = joinPath(out, 'model');
@@ -159,7 +166,10 @@ export const command: Command = {
       if (flags.boolean('profile')) {
         // After the export: the profiled step is one step more, which nothing keeps.
         const trace = joinPath(out, 'trace.json');
-        await machine.files.write(trace, new TextEncoder().encode(await profileStep(run.trainer.stepper, collate(data.train.slice(0, setup.batch)), number('lr'))));
+        await machine.files.write(
+          trace,
+          new TextEncoder().encode(await profileStep(run.trainer.stepper, collate(data.train.slice(0, setup.batch)), number('lr'))),
+        );
         print(`trace      ${trace} (open it at ui.perfetto.dev)`);
       }
       print(`loss       ${sparkline(trained.curve.map(([, l]) => l))}  ${trained.firstLoss?.toFixed(3) ?? '–'} → ${trained.lastLoss?.toFixed(3) ?? '–'}`);

@@ -6,7 +6,7 @@
 import { ScionError } from '../../base/errors.ts';
 import type { Node } from '../graph.ts';
 import type { Lowering, ParamValue } from '../op.ts';
-import { headLayout, readsCache } from '../ops/attention.ts';
+import { headLayout } from './heads.ts';
 
 /** Kernel families: rows of queries (or keys) in a workgroup of each launch, and whether elements go four at a time. */
 const FAMILIES = {
@@ -61,6 +61,7 @@ function paramsOf(node: Node, vec: number, tokens: number, keys: number, cached:
     keyAt: cached ? 0 : heads * size,
     valueAt: cached ? kvHeads * size : (heads + kvHeads) * size,
     scale: node.attrs.scale as number,
+    rows: 4,
     accumulate: accumulate ? 1 : 0,
   };
 }
@@ -68,7 +69,7 @@ function paramsOf(node: Node, vec: number, tokens: number, keys: number, cached:
 /** Lowers the forward pass, with or without a cache. */
 export function lowerAttention(l: Lowering, node: Node): void {
   const { heads, headSize } = headLayout(node.op.name, node.attrs);
-  const cached = readsCache(node);
+  const cached = node.op.name === 'attention_cached';
   const [qkv] = node.inputs;
   const ranges = node.inputs[cached ? 2 : 1];
   const [B, T] = qkv.shape;
@@ -92,7 +93,11 @@ export function lowerAttentionGrad(l: Lowering, node: Node): void {
   const [B, T] = qkv.shape;
   const family = chooseAttention(l, node);
   const { query, key } = FAMILIES[family];
-  const VEC = vecOf(family, headSize, [dOut, qkv, node.outputs[0]].some((v) => v.dtype === 'f16'));
+  const VEC = vecOf(
+    family,
+    headSize,
+    [dOut, qkv, node.outputs[0]].some((v) => v.dtype === 'f16'),
+  );
   const switches = { VEC, SIZE: sizeClass(headSize, VEC) };
   const params = paramsOf(node, VEC, T, T, false, l.accumulates(0));
   const dots = l.scratch(B * heads * T * 4);

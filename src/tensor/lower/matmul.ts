@@ -6,10 +6,10 @@
 import { ScionError } from '../../base/errors.ts';
 import { type Node, type Scalar, type Value, view } from '../graph.ts';
 import { foldGrid, type Lowering, type Operand, type StepScalars } from '../op.ts';
-import { matmulDims } from '../ops/matmul.ts';
 import { resolveScalar } from '../reference.ts';
 import { type DType, dtypeBytes, sizeOf } from '../types.ts';
 import { chooseMatmul, MATVEC_ROWS } from './choose_matmul.ts';
+import { matmulDims } from './matmul_dims.ts';
 
 /**
  * One matmul on operands that each fit a binding: also used by ops that contain matmuls (the loss).

@@ -3,8 +3,9 @@
  * thread a row on CPU adapters, workgroup trees, subgroups), how wide a workgroup is, and the two-stage column
  * sum. `facts.choices.<op>` forces a frame: `threads`, `tree` or `subgroups`.
  */
-import type { DeviceFacts } from '../../gpu/facts.ts';
+
 import type { Switches } from '../../gpu/expand.ts';
+import type { DeviceFacts } from '../../gpu/facts.ts';
 import type { Value } from '../graph.ts';
 import { foldGrid, type Lowering, type Operand } from '../op.ts';
 

@@ -6,20 +6,11 @@
  * say (global tokens, prefix trees) this op cannot do.
  */
 import { ScionError } from '../../base/errors.ts';
-import type { Attrs, Node, Value } from '../graph.ts';
+import type { Attrs, Value } from '../graph.ts';
 import { lowerAttention, lowerAttentionGrad } from '../lower/attention.ts';
+import { type HeadLayout, headLayout } from '../lower/heads.ts';
 import type { Op, RefTensor } from '../op.ts';
 import { byteSize, require_, type TensorType } from '../types.ts';
-
-/** How a fused row [(H + 2K) S] is cut: H query heads, K key heads, K value heads, each of S elements. */
-export interface HeadLayout {
-  /** H, a multiple of K. */
-  readonly heads: number;
-  /** K. */
-  readonly kvHeads: number;
-  /** S. */
-  readonly headSize: number;
-}
 
 export interface AttentionAttrs extends HeadLayout {
   /** Factor of the scores; by default 1 / sqrt(S). */
@@ -29,20 +20,16 @@ export interface AttentionAttrs extends HeadLayout {
 /** Head sizes that the kernels are built for. */
 export const HEAD_SIZES = { least: 8, most: 256 } as const;
 
-/** Reads the layout from attributes; fails with the values where it is none. */
-export function headLayout(op: string, attrs: Attrs): HeadLayout {
-  const { heads, kvHeads, headSize } = attrs as unknown as HeadLayout;
-  const found = `heads ${heads}, kvHeads ${kvHeads}, headSize ${headSize}`;
-  const whole = [heads, kvHeads, headSize].every((n) => Number.isInteger(n) && n >= 1);
-  require_(op, whole && heads % kvHeads === 0, 'heads must be a multiple of kvHeads, all positive integers', found);
-  return { heads, kvHeads, headSize };
-}
-
 /** Checks a fused tensor [B, T, (H + 2K) S]. */
 export function requireFused(op: string, t: TensorType, { heads, kvHeads, headSize }: HeadLayout, inputs: readonly TensorType[]): void {
   require_(op, t !== undefined && (t.dtype === 'f32' || t.dtype === 'f16'), 'the fused tensor must be f32 or f16', inputs);
   const width = (heads + 2 * kvHeads) * headSize;
-  require_(op, t.shape.length === 3 && t.shape[2] === width, `the fused tensor must be [B, T, ${width}] for ${heads} + 2 x ${kvHeads} heads of ${headSize}`, inputs);
+  require_(
+    op,
+    t.shape.length === 3 && t.shape[2] === width,
+    `the fused tensor must be [B, T, ${width}] for ${heads} + 2 x ${kvHeads} heads of ${headSize}`,
+    inputs,
+  );
 }
 
 function checkSize(op: string, headSize: number): void {
@@ -222,7 +209,12 @@ export const ATTENTION_CACHED: Op = {
     requireRanges('attention_cached', ranges, B, T, inputs);
     const width = 2 * layout.kvHeads * layout.headSize;
     const float = cache.dtype === 'f32' || cache.dtype === 'f16';
-    require_('attention_cached', float && cache.shape.length === 3 && cache.shape[0] === B && cache.shape[2] === width, `cache must be [${B}, C, ${width}], f32 or f16`, inputs);
+    require_(
+      'attention_cached',
+      float && cache.shape.length === 3 && cache.shape[0] === B && cache.shape[2] === width,
+      `cache must be [${B}, C, ${width}], f32 or f16`,
+      inputs,
+    );
     return [
       { shape: [B, T, layout.heads * layout.headSize], dtype: qkv.dtype },
       { shape: [B, layout.heads, T], dtype: 'f32' },
@@ -273,11 +265,6 @@ export function attention(qkv: Value, ranges: Value, attrs: AttentionAttrs): { o
 export function attentionCached(qkv: Value, cache: Value, ranges: Value, attrs: AttentionAttrs): { out: Value; stats: Value } {
   const [out, stats] = qkv.node.graph.apply(ATTENTION_CACHED, [qkv, cache, ranges], complete(attrs));
   return { out, stats };
-}
-
-/** True for the forward op that reads a cache. */
-export function readsCache(node: Node): boolean {
-  return node.op === ATTENTION_CACHED;
 }
 
 /**

@@ -3,10 +3,10 @@
  * two stages of fixed blocks; x's adjoint is dy itself.
  */
 import type { Value } from '../graph.ts';
-import type { Op } from '../op.ts';
 import { cellGrid, rowSum, vecOf } from '../lower/rows.ts';
-import { COPY } from './copy.ts';
+import type { Op } from '../op.ts';
 import { byteSize, require_, rowsOf, sizeOf } from '../types.ts';
+import { COPY } from './copy.ts';
 
 /** Inputs x [..., D] and b f32 [D]. */
 export const BIAS: Op = {

@@ -3,12 +3,12 @@
  * differentiation gives each its adjoint. On a mesh axis of size 1 they are the identity and share memory with
  * their input. Larger axes need `src/comm`: their lowering has its place here and is refused until then.
  */
-import type { Value } from '../graph.ts';
-import { type GradContext, type Op } from '../op.ts';
+
 import { ScionError } from '../../base/errors.ts';
-import { COPY } from './copy.ts';
+import type { Node, Value } from '../graph.ts';
+import type { GradContext, Op } from '../op.ts';
 import { require_, type TensorType } from '../types.ts';
-import type { Node } from '../graph.ts';
+import { COPY } from './copy.ts';
 
 /**
  * What ranks of an axis do: add up (`allReduce`), pass on what all hold alike (`enter`), join parts along a
@@ -17,7 +17,12 @@ import type { Node } from '../graph.ts';
 export type Collective = 'allReduce' | 'enter' | 'allGather' | 'reduceScatter';
 
 /** Each collective's adjoint: what is alike on all ranks has an adjoint that must be added up, and so on. */
-export const ADJOINT: Readonly<Record<Collective, Collective>> = { allReduce: 'enter', enter: 'allReduce', allGather: 'reduceScatter', reduceScatter: 'allGather' };
+export const ADJOINT: Readonly<Record<Collective, Collective>> = {
+  allReduce: 'enter',
+  enter: 'allReduce',
+  allGather: 'reduceScatter',
+  reduceScatter: 'allGather',
+};
 
 /** A mesh axis: its name (dp, tp, sp, pp) and how many ranks it has. */
 export interface MeshAxis {
@@ -38,7 +43,8 @@ function typeAfter(x: TensorType, attrs: Node['attrs']): TensorType {
 /** One rank: nothing to do, the output is the input's memory. */
 function lowerAlone(node: Node): void {
   const { kind, axis, ranks } = node.attrs as { kind: Collective; axis: string; ranks: number };
-  if (ranks > 1) throw new ScionError('plan', `${node.op.name}: ${kind} over axis "${axis}" of ${ranks} ranks needs src/comm, which this build has not; plan with 1 rank`);
+  if (ranks > 1)
+    throw new ScionError('plan', `${node.op.name}: ${kind} over axis "${axis}" of ${ranks} ranks needs src/comm, which this build has not; plan with 1 rank`);
 }
 
 /** Starts a collective; its output is a handle that only the matching wait may read. */

@@ -6,8 +6,8 @@
 import type { Attrs, Scalar, Value } from '../graph.ts';
 import { foldGrid, type Op } from '../op.ts';
 import { resolveScalar } from '../reference.ts';
-import { COPY, scaled } from './copy.ts';
 import { byteSize, require_, sizeOf } from '../types.ts';
+import { COPY, scaled } from './copy.ts';
 
 /** What one function computes and which of a, b and y its derivative reads. */
 interface Pointwise {
@@ -27,7 +27,16 @@ const geluInner = (x: number): number => GELU * (x + 0.044715 * x ** 3);
 const POINTWISE: Readonly<Record<string, Pointwise>> = {
   add: { inputs: 2, code: 0, f: (a, b) => a + b, grad: [1, 1], flops: 1 },
   sub: { inputs: 2, code: 1, f: (a, b) => a - b, grad: [1, -1], flops: 1 },
-  mul: { inputs: 2, code: 2, f: (a, b) => a * b, grad: [{ f: 'mul', of: 'b' }, { f: 'mul', of: 'a' }], flops: 1 },
+  mul: {
+    inputs: 2,
+    code: 2,
+    f: (a, b) => a * b,
+    grad: [
+      { f: 'mul', of: 'b' },
+      { f: 'mul', of: 'a' },
+    ],
+    flops: 1,
+  },
   div: { inputs: 2, code: 3, f: (a, b) => a / b, grad: [{ f: 'div', of: 'b' }, 'quotient'], flops: 1 },
   div_grad: { inputs: 2, code: 4, f: (a, b) => -a / b, flops: 2 },
   shift: { inputs: 1, code: 0, f: (a, _, c) => a + c, grad: [1], flops: 1 },
@@ -41,7 +50,8 @@ const POINTWISE: Readonly<Record<string, Pointwise>> = {
   silu_grad: { inputs: 2, code: 7, f: (dy, x) => dy * sigmoid(x) * (1 + x * (1 - sigmoid(x))), flops: 14 },
   gelu: { inputs: 1, code: 6, f: (a) => 0.5 * a * (1 + Math.tanh(geluInner(a))), grad: [{ f: 'gelu_grad', of: 'a' }], flops: 14 },
   gelu_grad: {
-    inputs: 2, code: 8,
+    inputs: 2,
+    code: 8,
     f: (dy, x) => {
       const t = Math.tanh(geluInner(x));
       return dy * 0.5 * (1 + t + x * (1 - t * t) * GELU * (1 + 3 * 0.044715 * x * x));
@@ -61,9 +71,19 @@ export const ELEMENTWISE: Op = {
   infer(inputs, attrs) {
     const name = String(attrs.f);
     const row = POINTWISE[name];
-    require_(name, inputs.every((x) => x.dtype === 'f32' || x.dtype === 'f16'), 'inputs must be f32 or f16', inputs);
+    require_(
+      name,
+      inputs.every((x) => x.dtype === 'f32' || x.dtype === 'f16'),
+      'inputs must be f32 or f16',
+      inputs,
+    );
     require_(name, inputs.length === row.inputs, `takes ${row.inputs} inputs`, inputs);
-    require_(name, inputs.every((x) => sizeOf(x.shape) === sizeOf(inputs[0].shape)), 'inputs must have one shape (use bias to add a row)', inputs);
+    require_(
+      name,
+      inputs.every((x) => sizeOf(x.shape) === sizeOf(inputs[0].shape)),
+      'inputs must have one shape (use bias to add a row)',
+      inputs,
+    );
     return [{ shape: inputs[0].shape, dtype: inputs[0].dtype }];
   },
   grad(g, node) {

@@ -4,8 +4,8 @@
  * (`batchTables` in src/data), and each distinct id's rows are summed in order and added to its row.
  */
 import type { Scalar, Value } from '../graph.ts';
-import type { Op } from '../op.ts';
 import { cellGrid, vecOf } from '../lower/rows.ts';
+import type { Op } from '../op.ts';
 import { resolveScalar } from '../reference.ts';
 import { byteSize, type DType, require_, sizeOf } from '../types.ts';
 
@@ -100,7 +100,10 @@ export const EMBED_GRAD: Op = {
       });
     }
   },
-  cost: (node) => ({ flops: sizeOf(node.inputs[0].shape), bytes: 3 * byteSize(node.inputs[0]) + node.inputs.slice(1).reduce((sum, v) => sum + byteSize(v), 0) }),
+  cost: (node) => ({
+    flops: sizeOf(node.inputs[0].shape),
+    bytes: 3 * byteSize(node.inputs[0]) + node.inputs.slice(1).reduce((sum, v) => sum + byteSize(v), 0),
+  }),
   place: { rule: 'vocab', rows: [0] },
   reference([dy, order, starts, segmentIds], attrs) {
     const { rows, width, segments } = attrs as { rows: number; width: number; segments: number };

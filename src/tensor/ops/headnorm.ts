@@ -4,9 +4,9 @@
  * weight sums in fixed groups, two launches.
  */
 import type { Attrs, Node, Value } from '../graph.ts';
-import type { Op } from '../op.ts';
 import { columnSum, rowFrame, rowGroups } from '../lower/rows.ts';
-import { byteSize, require_, type TensorType, sizeOf } from '../types.ts';
+import type { Op } from '../op.ts';
+import { byteSize, require_, sizeOf, type TensorType } from '../types.ts';
 
 /** How a qkv row is laid out: H query heads, K key heads, K value heads of S elements. */
 export interface HeadLayout {
@@ -30,13 +30,22 @@ function check(op: string, inputs: readonly TensorType[], attrs: Attrs): void {
   const [x, wq, wk] = inputs;
   require_(op, x.dtype === 'f32' || x.dtype === 'f16', 'qkv must be f32 or f16', inputs);
   require_(op, x.shape[x.shape.length - 1] === slots * headSize, `rows of qkv must hold ${slots} heads of ${headSize}`, inputs);
-  require_(op, [wq, wk].every((w) => w.dtype === 'f32' && sizeOf(w.shape) === headSize), `both weights must be f32[${headSize}]`, inputs);
+  require_(
+    op,
+    [wq, wk].every((w) => w.dtype === 'f32' && sizeOf(w.shape) === headSize),
+    `both weights must be f32[${headSize}]`,
+    inputs,
+  );
 }
 
 const bytes = (node: Node): number => [...node.inputs, ...node.outputs].reduce((sum, v) => sum + byteSize(v), 0);
 
 /** The parameters both kernels share. */
-function shared(x: Value, attrs: Attrs, VEC: number): { rows: number; width: number; heads: number; key_end: number; slots: number; per_d: number; eps: number } {
+function shared(
+  x: Value,
+  attrs: Attrs,
+  VEC: number,
+): { rows: number; width: number; heads: number; key_end: number; slots: number; per_d: number; eps: number } {
   const { heads, kvHeads, headSize, slots, eps } = layoutOf(attrs);
   return { rows: sizeOf(x.shape) / headSize, width: headSize / VEC, heads, key_end: heads + kvHeads, slots, per_d: 1 / headSize, eps };
 }

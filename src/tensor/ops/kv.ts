@@ -3,9 +3,10 @@
  * one program serves every length; a ring (slot = position mod C) gives a sliding window for nothing.
  */
 import type { Value } from '../graph.ts';
+import { type HeadLayout, headLayout } from '../lower/heads.ts';
 import { foldGrid, type Op } from '../op.ts';
 import { byteSize, require_, sizeOf } from '../types.ts';
-import { type HeadLayout, headLayout, requireFused } from './attention.ts';
+import { requireFused } from './attention.ts';
 
 /** Inputs cache, qkv, slots; output the cache. */
 export const KV_WRITE: Op = {
@@ -19,8 +20,18 @@ export const KV_WRITE: Op = {
     const [B, T] = qkv.shape;
     const width = 2 * layout.kvHeads * layout.headSize;
     const float = cache.dtype === 'f32' || cache.dtype === 'f16';
-    require_('kv_write', float && cache.shape.length === 3 && cache.shape[0] === B && cache.shape[2] === width, `cache must be [${B}, C, ${width}], f32 or f16`, inputs);
-    require_('kv_write', slots.dtype === 'u32' && slots.shape.length === 2 && slots.shape[0] === B && slots.shape[1] === T, `slots must be u32[${B}, ${T}]`, inputs);
+    require_(
+      'kv_write',
+      float && cache.shape.length === 3 && cache.shape[0] === B && cache.shape[2] === width,
+      `cache must be [${B}, C, ${width}], f32 or f16`,
+      inputs,
+    );
+    require_(
+      'kv_write',
+      slots.dtype === 'u32' && slots.shape.length === 2 && slots.shape[0] === B && slots.shape[1] === T,
+      `slots must be u32[${B}, ${T}]`,
+      inputs,
+    );
     return [{ shape: cache.shape, dtype: cache.dtype }];
   },
   lower(l, node) {

@@ -5,8 +5,8 @@
  * Ignore index: labels outside 0..V-1 (customarily -100) give zero loss and zero gradient.
  */
 import { ScionError } from '../../base/errors.ts';
-import { launchMatmul } from '../lower/matmul.ts';
 import type { Graph, Node, Value } from '../graph.ts';
+import { launchMatmul } from '../lower/matmul.ts';
 import { foldGrid, type Lowering, type Op, type RefTensor, type Scratch, type Slice } from '../op.ts';
 import { byteSize, dtypeBytes, require_, roundUp, type TensorType } from '../types.ts';
 
@@ -30,7 +30,13 @@ function chunkRows(l: Lowering, n: number, v: number, ldv: number, rowBytes: num
 }
 
 /** Emits the chunk loop; `grads` asks for the backward half of each chunk. */
-function lowerChunks(l: Lowering, node: Node, loss: Value, nll: Value, grads: { g: Value; dx: Value | null; dw: Value | null; intoX: boolean; intoW: boolean } | null): void {
+function lowerChunks(
+  l: Lowering,
+  node: Node,
+  loss: Value,
+  nll: Value,
+  grads: { g: Value; dx: Value | null; dw: Value | null; intoX: boolean; intoW: boolean } | null,
+): void {
   const [x, w, labels] = node.inputs;
   const { n, v, d } = check(node.op.name, node.inputs);
   // Scratch rows start at multiples of 64 elements, so that a window's columns start at a legal offset.
@@ -43,7 +49,8 @@ function lowerChunks(l: Lowering, node: Node, loss: Value, nll: Value, grads: { 
   for (let row = 0; row < n; row += most) {
     const rows = Math.min(most, n - row);
     const whole = rows === n;
-    const part = (of: Value): Value | Slice => (whole && byteSize(of) <= l.facts.limits.maxStorageBufferBindingSize ? of : l.rows(of, d * dtypeBytes(of.dtype), row, rows));
+    const part = (of: Value): Value | Slice =>
+      whole && byteSize(of) <= l.facts.limits.maxStorageBufferBindingSize ? of : l.rows(of, d * dtypeBytes(of.dtype), row, rows);
     const columns = (window: { row: number; rows: number }): Scratch | Slice =>
       window.rows === v ? logits : { of: logits, offset: window.row * 4, bytes: ((rows - 1) * ldv + window.rows) * 4 };
     const weight = (i: number): Value | Slice => (windows.length === 1 ? w : windows[i].slice);
@@ -64,7 +71,20 @@ function lowerChunks(l: Lowering, node: Node, loss: Value, nll: Value, grads: { 
     windows.forEach((win, i) => {
       if (!dx) return;
       const b = weight(i);
-      launchMatmul(l, { a: columns(win), b, c: part(dx), m: rows, n: d, k: win.rows, lda: ldv, ldb: d, ldc: d, transposeA: false, transposeB: false, accumulate: grads.intoX || i > 0 });
+      launchMatmul(l, {
+        a: columns(win),
+        b,
+        c: part(dx),
+        m: rows,
+        n: d,
+        k: win.rows,
+        lda: ldv,
+        ldb: d,
+        ldc: d,
+        transposeA: false,
+        transposeB: false,
+        accumulate: grads.intoX || i > 0,
+      });
     });
     // dw may have windows of its own, since it is f32 where w is 16-bit.
     const targets = dw ? l.windows(dw) : [];
@@ -72,7 +92,20 @@ function lowerChunks(l: Lowering, node: Node, loss: Value, nll: Value, grads: { 
       if (!dw) continue;
       const c = targets.length === 1 ? dw : win.slice;
       const a = targets.length === 1 ? logits : columns(win);
-      launchMatmul(l, { a, b: part(x), c, m: win.rows, n: d, k: rows, lda: ldv, ldb: d, ldc: d, transposeA: true, transposeB: false, accumulate: grads.intoW || row > 0 });
+      launchMatmul(l, {
+        a,
+        b: part(x),
+        c,
+        m: win.rows,
+        n: d,
+        k: rows,
+        lda: ldv,
+        ldb: d,
+        ldc: d,
+        transposeA: true,
+        transposeB: false,
+        accumulate: grads.intoW || row > 0,
+      });
     }
   }
 }
@@ -164,7 +197,10 @@ export const LINEAR_CROSS_ENTROPY_GRAD: Op = {
     const into = (v: Value | null) => v !== null && l.accumulates(v.index);
     lowerChunks(l, node, node.outputs[0], node.outputs[1], { g: node.inputs[3], dx, dw, intoX: into(dx), intoW: into(dw) });
   },
-  cost: (node) => ({ flops: flopsOf(node) * (1 + (node.attrs.dx ? 1 : 0) + (node.attrs.dw ? 1 : 0)), bytes: 3 * byteSize(node.inputs[1]) + 2 * byteSize(node.inputs[0]) }),
+  cost: (node) => ({
+    flops: flopsOf(node) * (1 + (node.attrs.dx ? 1 : 0) + (node.attrs.dw ? 1 : 0)),
+    bytes: 3 * byteSize(node.inputs[1]) + 2 * byteSize(node.inputs[0]),
+  }),
   place: { rule: 'vocab', rows: [0, 2, 3], joins: { v: 'all-reduce' } },
   reference([x, w, labels, dloss], attrs) {
     const [n, d] = x.shape;

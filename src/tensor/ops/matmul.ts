@@ -5,8 +5,9 @@
  */
 import { type Attrs, type Scalar, type Value, view } from '../graph.ts';
 import { lowerMatmul } from '../lower/matmul.ts';
+import { matmulDims } from '../lower/matmul_dims.ts';
 import type { Op } from '../op.ts';
-import { byteSize, type DType, require_, type Shape, sizeOf, type TensorType } from '../types.ts';
+import { byteSize, type DType, require_, sizeOf, type TensorType } from '../types.ts';
 import { COPY, cast } from './copy.ts';
 
 /** How a matmul reads its operands. */
@@ -20,24 +21,6 @@ export interface MatmulAttrs {
   readonly dtype?: DType;
   /** Added to the product; as large as the result. */
   readonly add?: Value;
-}
-
-/** The sizes of one matmul after folding: Z batches of [M, K] x [K, N]. */
-export interface MatmulDims {
-  readonly z: number;
-  readonly m: number;
-  readonly n: number;
-  readonly k: number;
-}
-
-/** Folds shapes to Z, M, N, K; `b` with two axes folds the leading axes of `a` into rows (of K when transposed). */
-export function matmulDims(a: Shape, b: Shape, ta: boolean, tb: boolean): MatmulDims & { kb: number; zb: number } {
-  const batched = b.length > 2;
-  const last = a[a.length - 1];
-  const z = batched ? sizeOf(a.slice(0, -2)) : 1;
-  const rows = batched ? a[a.length - 2] : sizeOf(a.slice(0, -1));
-  const [b0, b1] = b.slice(-2);
-  return { z, m: ta ? last : rows, k: ta ? rows : last, n: tb ? b0 : b1, kb: tb ? b1 : b0, zb: batched ? sizeOf(b.slice(0, -2)) : 1 };
 }
 
 export const MATMUL: Op = {

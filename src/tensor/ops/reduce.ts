@@ -3,8 +3,8 @@
  * stages of fixed runs, so the result does not depend on how many workgroups a device runs at once.
  */
 import type { Value } from '../graph.ts';
-import type { Lowering, Op, Operand } from '../op.ts';
 import { cellGrid, rowFrame, vecOf } from '../lower/rows.ts';
+import type { Lowering, Op, Operand } from '../op.ts';
 import { byteSize, type DType, require_, rowsOf, type Shape, sizeOf } from '../types.ts';
 
 /** What is reduced. */
@@ -34,7 +34,12 @@ export const REDUCE: Op = {
   name: 'reduce',
   infer(inputs, attrs) {
     const [x] = inputs;
-    require_(String(attrs.kind), inputs.length === 1 && (x.dtype === 'f32' || x.dtype === 'f16') && sizeOf(x.shape) > 0, 'one f32 or f16 input that is not empty', inputs);
+    require_(
+      String(attrs.kind),
+      inputs.length === 1 && (x.dtype === 'f32' || x.dtype === 'f16') && sizeOf(x.shape) > 0,
+      'one f32 or f16 input that is not empty',
+      inputs,
+    );
     require_(String(attrs.kind), attrs.over === 'all' || x.shape.length > 0, 'a number has no last axis', inputs);
     return [{ shape: attrs.over === 'all' ? [] : x.shape.slice(0, -1), dtype: 'f32' }];
   },
@@ -100,7 +105,14 @@ export const SPREAD: Op = {
       kernel: 'reduce/spread',
       switches: { VEC },
       bind: { DX: dx, DY: node.inputs[0] },
-      params: { rows, width: width / VEC, total: Math.ceil(size / VEC), step: all ? 0 : 1, scale: node.attrs.scale as number, accumulate: l.accumulates(0) ? 1 : 0 },
+      params: {
+        rows,
+        width: width / VEC,
+        total: Math.ceil(size / VEC),
+        step: all ? 0 : 1,
+        scale: node.attrs.scale as number,
+        accumulate: l.accumulates(0) ? 1 : 0,
+      },
       grid: cellGrid(width / VEC, rows),
     });
   },

@@ -4,10 +4,10 @@
  * read of a row that is read anyway. Its weight sums go through fixed groups of rows.
  */
 import type { Attrs, Node, Value } from '../graph.ts';
-import type { GradContext, Op } from '../op.ts';
 import { columnSum, rowFrame, rowGroups } from '../lower/rows.ts';
-import { COPY } from './copy.ts';
+import type { GradContext, Op } from '../op.ts';
 import { byteSize, require_, rowsOf, sizeOf, type TensorType } from '../types.ts';
+import { COPY } from './copy.ts';
 
 function checkRows(op: string, inputs: readonly TensorType[]): void {
   const [x, w] = inputs;
@@ -114,7 +114,16 @@ export const RMSNORM_GRAD: Op = {
       kernel: 'norm/rmsnorm_grad',
       switches: { ...switches, DW: part !== null },
       bind: part ? { X: x, W: w, DY: dy, DX: dx, PART: part } : { X: x, W: w, DY: dy, DX: dx },
-      params: { half, rows, block, chunks, width: width / Number(switches.VEC), per_d: 1 / width, eps: node.attrs.eps as number, accumulate: l.accumulates(0) ? 1 : 0 },
+      params: {
+        half,
+        rows,
+        block,
+        chunks,
+        width: width / Number(switches.VEC),
+        per_d: 1 / width,
+        eps: node.attrs.eps as number,
+        accumulate: l.accumulates(0) ? 1 : 0,
+      },
       grid: grid(groups),
     });
     if (part) columnSum(l, part, dw, { rows: groups, width, accumulate: l.accumulates(1) });

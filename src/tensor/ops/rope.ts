@@ -5,9 +5,10 @@
  */
 import { ScionError } from '../../base/errors.ts';
 import type { Value } from '../graph.ts';
+import { type HeadLayout, headLayout } from '../lower/heads.ts';
 import { foldGrid, type Op } from '../op.ts';
 import { byteSize, require_, sizeOf } from '../types.ts';
-import { type HeadLayout, headLayout, requireFused } from './attention.ts';
+import { requireFused } from './attention.ts';
 import { COPY } from './copy.ts';
 
 /** How frequencies are changed for contexts longer than the model was trained on; the names are Hugging Face's in camel case. */
@@ -135,7 +136,12 @@ export const ROPE: Op = {
     const { shape, dtype } = positions;
     require_('rope', dtype === 'u32' && shape.length === 2 && shape[0] === B && shape[1] === T, `positions must be u32[${B}, ${T}]`, inputs);
     const half = layout.headSize / 2;
-    require_('rope', table.dtype === 'f32' && table.shape.length === 3 && table.shape[1] === half && table.shape[2] === 2, `table must be f32[C, ${half}, 2]`, inputs);
+    require_(
+      'rope',
+      table.dtype === 'f32' && table.shape.length === 3 && table.shape[1] === half && table.shape[2] === 2,
+      `table must be f32[C, ${half}, 2]`,
+      inputs,
+    );
     return [{ shape: qkv.shape, dtype: qkv.dtype }];
   },
   grad(g, node) {

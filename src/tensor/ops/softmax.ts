@@ -3,8 +3,8 @@
  * and the loss carry their own forms and never store probabilities. The gradient reads the result only.
  */
 import type { Node, Value } from '../graph.ts';
-import type { Lowering, Op } from '../op.ts';
 import { rowFrame } from '../lower/rows.ts';
+import type { Lowering, Op } from '../op.ts';
 import { byteSize, require_, rowsOf, sizeOf } from '../types.ts';
 
 const bytes = (node: Node): number => [...node.inputs, ...node.outputs].reduce((sum, v) => sum + byteSize(v), 0);

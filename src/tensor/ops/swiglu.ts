@@ -3,8 +3,8 @@
  * pass recomputes the sigmoid and writes both halves' adjoints in one kernel.
  */
 import type { Node, Value } from '../graph.ts';
-import type { Op } from '../op.ts';
 import { cellGrid, vecOf } from '../lower/rows.ts';
+import type { Op } from '../op.ts';
 import { byteSize, require_, rowsOf, sizeOf } from '../types.ts';
 
 const bytes = (node: Node): number => [...node.inputs, ...node.outputs].reduce((sum, v) => sum + byteSize(v), 0);
@@ -16,7 +16,12 @@ export const SWIGLU: Op = {
   infer(inputs) {
     const [gu] = inputs;
     const width = gu.shape[gu.shape.length - 1];
-    require_('swiglu', inputs.length === 1 && (gu.dtype === 'f32' || gu.dtype === 'f16') && width % 2 === 0, 'one f32 or f16 input whose last axis holds gate and up', inputs);
+    require_(
+      'swiglu',
+      inputs.length === 1 && (gu.dtype === 'f32' || gu.dtype === 'f16') && width % 2 === 0,
+      'one f32 or f16 input whose last axis holds gate and up',
+      inputs,
+    );
     return [{ shape: [...gu.shape.slice(0, -1), width / 2], dtype: gu.dtype }];
   },
   grad(g, node) {

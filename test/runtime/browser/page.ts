@@ -48,7 +48,7 @@ export async function bundleWorker(entry: string): Promise<Map<string, string>> 
 }
 
 /** Serves the files and a page that starts `worker.js` and hands its messages to `scionMessage`. */
-async function serve(files: Map<string, string>): Promise<{ url: string; close: () => Promise<void> }> {
+export async function serve(files: Map<string, string>): Promise<{ url: string; close: () => Promise<void> }> {
   const page = `<!doctype html><meta charset="utf-8"><title>op suite</title><script type="module">
     const worker = new Worker('/worker.js' + location.search, { type: 'module' });
     worker.onmessage = (event) => scionMessage(event.data);

@@ -5,9 +5,33 @@ import type { OpCase } from '../case.ts';
 
 export const cases: OpCase[] = [];
 for (const { frame, dtype, shapes } of [
-  { frame: 'threads', dtype: 'f32', shapes: [[1, 1], [17, 31], [3, 7, 68], [601, 12], [257, 5]] },
-  { frame: 'threads', dtype: 'f16', shapes: [[17, 31], [257, 5]] },
-  { frame: 'tree', dtype: 'f32', shapes: [[601, 12], [19, 133]] },
+  {
+    frame: 'threads',
+    dtype: 'f32',
+    shapes: [
+      [1, 1],
+      [17, 31],
+      [3, 7, 68],
+      [601, 12],
+      [257, 5],
+    ],
+  },
+  {
+    frame: 'threads',
+    dtype: 'f16',
+    shapes: [
+      [17, 31],
+      [257, 5],
+    ],
+  },
+  {
+    frame: 'tree',
+    dtype: 'f32',
+    shapes: [
+      [601, 12],
+      [19, 133],
+    ],
+  },
 ] as const) {
   for (const shape of shapes) {
     cases.push({

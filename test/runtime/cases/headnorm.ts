@@ -4,7 +4,16 @@ import { headnorm } from '../../../src/tensor/ops/headnorm.ts';
 import type { OpCase } from '../case.ts';
 
 const plans = [
-  { frame: 'threads', dtype: 'f32', sizes: [[1, 1, 1, 1], [7, 2, 1, 5], [13, 4, 2, 8], [2, 6, 3, 64]] },
+  {
+    frame: 'threads',
+    dtype: 'f32',
+    sizes: [
+      [1, 1, 1, 1],
+      [7, 2, 1, 5],
+      [13, 4, 2, 8],
+      [2, 6, 3, 64],
+    ],
+  },
   { frame: 'threads', dtype: 'f16', sizes: [[7, 2, 1, 5]] },
   { frame: 'tree', dtype: 'f32', sizes: [[13, 4, 2, 12]] },
   { frame: 'subgroups', dtype: 'f32', sizes: [[3, 2, 2, 257]] },

@@ -3,7 +3,7 @@ import { adamw, sgd } from '../../../src/tensor/ops/adamw.ts';
 import { addLosses, biasTable, finishStep, freshStepState, lossSeed, STEP } from '../../../src/tensor/ops/step_state.ts';
 import type { OpCase } from '../case.ts';
 
-const words = (change: (floats: Float32Array, ints: Uint32Array) => void, scale = 1): readonly number[] => {
+const words = (change: (floats: Float32Array, ints: Uint32Array) => unknown, scale = 1): readonly number[] => {
   const state = freshStepState(scale);
   change(new Float32Array(state.buffer), state);
   return [...state];
@@ -25,7 +25,7 @@ for (const n of [1, 7, 4095, 4097, 20_000]) {
         g: { shape: [n], dtype: 'f32', fill: 'normal' },
         h: { shape: [33], dtype: 'f32', fill: { normal: 0.1 } },
         bias: { shape: [bias.length], dtype: 'f32', fill: { values: bias } },
-        step: step(words((f) => void (f[STEP.lossSum] = 3.5), 8)),
+        step: step(words((f) => f.fill(3.5, STEP.lossSum, STEP.lossSum + 1), 8)),
       },
       build: ({ g, h, bias: b, step: s }) => ({ step: finishStep(s, b, [g, h], { ...finish, clip }) }),
     });
@@ -70,7 +70,7 @@ for (const half of [false, true]) {
       m: { shape: [n], dtype: 'f32', fill: { normal: 0.3 } },
       v: { shape: [n], dtype: 'f32', fill: { uniform: [0.01, 1] } },
       bias: { shape: [bias.length], dtype: 'f32', fill: { values: bias } },
-      step: step(words((_, u) => void (u[STEP.t] = 2), 4)),
+      step: step(words((_, u) => u.fill(2, STEP.t, STEP.t + 1), 4)),
       ...(half ? { w: { shape: [n], dtype: 'f16', fill: 'normal' } } : {}),
     };
     const tolerance = half ? { value: 1e-3, reason: 'the 16-bit copy is rounded once, 2^-11' } : undefined;
@@ -111,7 +111,7 @@ for (const n of [1, 65, 1000]) {
     inputs: {
       nll: { shape: [n], dtype: 'f32', fill: { uniform: [0, 5] } },
       labels: { shape: [n], dtype: 'i32', fill: { ints: [-3, 12] } },
-      step: step(words((f) => void (f[STEP.lossSum] = 2.25), 512)),
+      step: step(words((f) => f.fill(2.25, STEP.lossSum, STEP.lossSum + 1), 512)),
     },
     build: ({ nll, labels, step: s }) => ({ seed: lossSeed(s, n, 0.125), step: addLosses(nll, labels, s, 10) }),
   });

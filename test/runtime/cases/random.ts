@@ -12,8 +12,24 @@ for (const [n, seed, stream] of [
 ] as const) {
   const scalars = { seed, stream };
   const from = { seed: { step: 'seed' }, stream: { step: 'stream' } };
-  cases.push({ op: 'random', name: `random bits ${n} of (${seed}, ${stream})`, dtype: 'f32', inputs: {}, build: (_, g) => ({ y: randomBits(g, [n], from) }), scalars, tolerance: exact });
-  cases.push({ op: 'random', name: `random uniform ${n} of (${seed}, ${stream})`, dtype: 'f32', inputs: {}, build: (_, g) => ({ y: uniform(g, [n], from) }), scalars, tolerance: exact });
+  cases.push({
+    op: 'random',
+    name: `random bits ${n} of (${seed}, ${stream})`,
+    dtype: 'f32',
+    inputs: {},
+    build: (_, g) => ({ y: randomBits(g, [n], from) }),
+    scalars,
+    tolerance: exact,
+  });
+  cases.push({
+    op: 'random',
+    name: `random uniform ${n} of (${seed}, ${stream})`,
+    dtype: 'f32',
+    inputs: {},
+    build: (_, g) => ({ y: uniform(g, [n], from) }),
+    scalars,
+    tolerance: exact,
+  });
   cases.push({
     op: 'random',
     name: `random normal ${n} of (${seed}, ${stream})`,
@@ -28,5 +44,8 @@ cases.push({
   name: 'random f16',
   dtype: 'f16',
   inputs: {},
-  build: (_, g) => ({ u: uniform(g, [5, 7], { seed: 1, stream: 2, low: -3, high: 5, dtype: 'f16' }), n: normal(g, [5, 7], { seed: 1, stream: 3, dtype: 'f16' }) }),
+  build: (_, g) => ({
+    u: uniform(g, [5, 7], { seed: 1, stream: 2, low: -3, high: 5, dtype: 'f16' }),
+    n: normal(g, [5, 7], { seed: 1, stream: 3, dtype: 'f16' }),
+  }),
 });

@@ -1,6 +1,7 @@
 /** Cases of sum, mean and max: over the last axis and over everything, one and two stages, every row frame. */
-import * as r from '../../../src/tensor/ops/reduce.ts';
+
 import { mul } from '../../../src/tensor/ops/elementwise.ts';
+import * as r from '../../../src/tensor/ops/reduce.ts';
 import type { OpCase } from '../case.ts';
 
 const plans = [

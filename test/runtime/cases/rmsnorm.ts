@@ -7,10 +7,37 @@ import type { OpCase } from '../case.ts';
 
 // A pipeline costs up to a second of compilation on CPU drivers, so frames share out the shapes.
 const plans: readonly { frame: string; dtype: 'f32' | 'f16'; residual: readonly boolean[]; shapes: readonly (readonly number[])[] }[] = [
-  { frame: 'threads', dtype: 'f32', residual: [false, true], shapes: [[1, 1], [3, 5], [17, 31], [2, 9, 64], [35, 68]] },
-  { frame: 'threads', dtype: 'f16', residual: [false, true], shapes: [[1, 1], [17, 31]] },
+  {
+    frame: 'threads',
+    dtype: 'f32',
+    residual: [false, true],
+    shapes: [
+      [1, 1],
+      [3, 5],
+      [17, 31],
+      [2, 9, 64],
+      [35, 68],
+    ],
+  },
+  {
+    frame: 'threads',
+    dtype: 'f16',
+    residual: [false, true],
+    shapes: [
+      [1, 1],
+      [17, 31],
+    ],
+  },
   { frame: 'threads', dtype: 'f16', residual: [false], shapes: [[35, 68]] },
-  { frame: 'tree', dtype: 'f32', residual: [true], shapes: [[17, 31], [5, 3, 47]] },
+  {
+    frame: 'tree',
+    dtype: 'f32',
+    residual: [true],
+    shapes: [
+      [17, 31],
+      [5, 3, 47],
+    ],
+  },
   { frame: 'tree', dtype: 'f16', residual: [false], shapes: [[35, 68]] },
   { frame: 'subgroups', dtype: 'f32', residual: [false], shapes: [[3, 1100]] },
   { frame: 'subgroups', dtype: 'f16', residual: [true], shapes: [[5, 301]] },

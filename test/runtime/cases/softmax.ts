@@ -3,7 +3,15 @@ import { logSoftmax, softmax } from '../../../src/tensor/ops/softmax.ts';
 import type { Fill, OpCase } from '../case.ts';
 
 const plans: readonly { frame: string; dtype: 'f32' | 'f16'; shapes: readonly (readonly number[])[]; fill?: Fill }[] = [
-  { frame: 'threads', dtype: 'f32', shapes: [[1, 1], [17, 31], [2, 5, 68]] },
+  {
+    frame: 'threads',
+    dtype: 'f32',
+    shapes: [
+      [1, 1],
+      [17, 31],
+      [2, 5, 68],
+    ],
+  },
   { frame: 'threads', dtype: 'f32', shapes: [[7, 24]], fill: { normal: 300 } },
   { frame: 'threads', dtype: 'f16', shapes: [[17, 31]] },
   { frame: 'tree', dtype: 'f32', shapes: [[17, 31]] },

@@ -1,6 +1,6 @@
 /** Cases of swiglu: ugly widths, both dtypes, gates far outside exp's range. */
-import { swiglu } from '../../../src/tensor/ops/swiglu.ts';
 import { add } from '../../../src/tensor/ops/elementwise.ts';
+import { swiglu } from '../../../src/tensor/ops/swiglu.ts';
 import type { OpCase } from '../case.ts';
 
 export const cases: OpCase[] = [];
