@@ -97,7 +97,7 @@ async function readLock(host: LockHost, path: string): Promise<{ holder: LockHol
 /** Whether a holder is dead for certain. */
 async function isDead(host: LockHost, self: LockHolder, holder: LockHolder, age: number): Promise<boolean> {
   const known = holder.machine !== '' && holder.machine === self.machine;
-  const alive = known && holder.boot === self.boot ? host.processAlive(holder.pid) : null;
+  const alive = known && holder.boot === self.boot ? await host.processAlive(holder.pid) : null;
   if (alive === null) return age > STALE_MS;
   if (!alive) return true;
   const started = await startedAt(host, holder.pid);

@@ -1,8 +1,8 @@
 /**
  * The browser adapter: WebGPU of the page or worker, files in the origin private file system
- * (OPFS). Sync access handles exist only in dedicated workers, so writing runs there; a rename is
- * copy and delete, since OPFS moves folders nowhere reliably. SHA-256 is our own incremental one:
- * `crypto.subtle` cannot be fed in pieces.
+ * (OPFS). Sync access handles exist only in dedicated workers, so writing runs there. OPFS moves files
+ * but no folders: renaming one copies it and then deletes it, so that at any moment one of the two is whole.
+ * SHA-256 is our own incremental one: `crypto.subtle` cannot be fed in pieces.
  */
 import { ScionError } from '../base/errors.ts';
 import { baseName, dirName, joinPath, normalPath } from '../base/path.ts';
@@ -18,7 +18,14 @@ interface SyncHandle {
   close(): void;
 }
 
-type OpfsFile = FileSystemFileHandle & { createSyncAccessHandle(): Promise<SyncHandle> };
+type OpfsFile = FileSystemFileHandle & {
+  createSyncAccessHandle(): Promise<SyncHandle>;
+  /** Replaces what has the name. Absent in some browsers. */
+  move?(folder: FileSystemDirectoryHandle, name: string): Promise<void>;
+};
+
+/** Bytes copied at once. */
+const COPY_BYTES = 4 << 20;
 
 const parts = (path: string) =>
   normalPath(path)
@@ -26,6 +33,7 @@ const parts = (path: string) =>
     .filter((p) => p !== '' && p !== '.');
 
 function opfsError(error: unknown, doing: string, path: string): ScionError {
+  if (error instanceof ScionError) return error;
   const name = (error as { name?: string }).name ?? '';
   if (name === 'QuotaExceededError')
     return new ScionError('space', `cannot ${doing} ${path}: the browser's storage quota is used up; delete old runs`, { path }, error);
@@ -79,10 +87,18 @@ class OpfsWriter implements FileWriter {
   }
 
   async write(bytes: Uint8Array): Promise<void> {
+    let written: number;
     try {
-      this.at += this.handle.write(bytes, { at: this.at });
+      written = this.handle.write(bytes, { at: this.at });
     } catch (error) {
       throw opfsError(error, 'write', this.path);
+    }
+    this.at += written;
+    if (written < bytes.length) {
+      throw new ScionError('space', `cannot write ${this.path}: the browser took ${written} of ${bytes.length} bytes; delete old runs`, {
+        path: this.path,
+        written,
+      });
     }
   }
 
@@ -95,14 +111,37 @@ class OpfsWriter implements FileWriter {
   }
 }
 
-async function moveTree(from: string, to: string): Promise<void> {
-  const stat = await opfsFiles.stat(from);
-  if (!stat?.isDirectory) {
-    await opfsFiles.write(to, await opfsFiles.read(from));
-    return;
+async function copyFile(from: string, to: string): Promise<void> {
+  const reader = await opfsFiles.open(from);
+  const writer = await opfsFiles.create(to);
+  try {
+    for (let at = 0; at < reader.size; at += COPY_BYTES) await writer.write(await reader.read(at, COPY_BYTES));
+    await writer.sync();
+  } finally {
+    await writer.close();
   }
+}
+
+async function copyTree(from: string, to: string): Promise<void> {
   await opfsFiles.makeDir(to);
-  for (const entry of await opfsFiles.list(from)) await moveTree(joinPath(from, entry.name), joinPath(to, entry.name));
+  for (const { name, isDirectory } of await opfsFiles.list(from)) {
+    await (isDirectory ? copyTree : copyFile)(joinPath(from, name), joinPath(to, name));
+  }
+}
+
+async function rename(from: string, to: string): Promise<void> {
+  const stat = await opfsFiles.stat(from);
+  if (stat?.isDirectory) {
+    await copyTree(from, to);
+  } else {
+    const handle = await file(from);
+    if (handle.move) {
+      await handle.move(await folder(dirName(to)), baseName(to));
+      return;
+    }
+    await copyFile(from, to);
+  }
+  await opfsFiles.remove(from);
 }
 
 /** Files in the origin private file system. */
@@ -146,11 +185,7 @@ export const opfsFiles: HostFiles = {
       return out.sort((a, b) => (a.name < b.name ? -1 : 1));
     }),
   makeDir: (path) => guarded('create folder', path, async () => void (await folder(path, true))),
-  rename: (from, to) =>
-    guarded(`rename to ${to}`, from, async () => {
-      await moveTree(from, to);
-      await opfsFiles.remove(from);
-    }),
+  rename: (from, to) => guarded(`rename to ${to}`, from, () => rename(from, to)),
   async remove(path) {
     try {
       await (await folder(dirName(path))).removeEntry(baseName(path), { recursive: true });
@@ -164,11 +199,34 @@ export const opfsFiles: HostFiles = {
     return quota === undefined ? null : quota - (usage ?? 0);
   },
   async createExclusive(path, bytes) {
-    if (await this.stat(path)) return false;
-    await this.write(path, bytes);
-    return true;
+    // OPFS has no exclusive creation; a Web Lock keeps other tabs and workers out in between.
+    return navigator.locks.request(`scion create ${normalPath(path)}`, async () => {
+      if (await this.stat(path)) return false;
+      await this.write(path, bytes);
+      return true;
+    });
   },
 };
+
+/**
+ * This page or worker under a number, as if it were a process. It holds a Web Lock of that name for as long as it lives;
+ * the browser frees it however it ends, so other tabs can ask whether it is still there.
+ */
+let ownPid = 0;
+const pidLock = (pid: number): string => `scion process ${pid}`;
+
+function pid(): number {
+  if (ownPid === 0) {
+    ownPid = crypto.getRandomValues(new Uint32Array(1))[0] >>> 1 || 1;
+    void navigator.locks.request(pidLock(ownPid), () => new Promise(() => {}));
+  }
+  return ownPid;
+}
+
+async function pidAlive(asked: number): Promise<boolean> {
+  const { held = [], pending = [] } = await navigator.locks.query();
+  return [...held, ...pending].some((lock) => lock.name === pidLock(asked));
+}
 
 /** The host of a page or a dedicated worker. */
 export const browserHost: Host = {
@@ -187,10 +245,13 @@ export const browserHost: Host = {
   },
   sha256: async () => new Sha256(),
   now: () => performance.now(),
-  env: () => undefined,
+  // OPFS and Web Locks belong to an origin: all of it is one machine.
+  env: (name) => (name === 'HOSTNAME' ? location.origin : undefined),
   cwd: '/',
-  pid: 0,
-  processAlive: () => null,
+  get pid() {
+    return pid();
+  },
+  processAlive: pidAlive,
   cacheDir: '/cache',
   residentBytes: () => null,
   heapBytes: () => (performance as { memory?: { usedJSHeapSize: number } }).memory?.usedJSHeapSize ?? null,

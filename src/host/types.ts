@@ -85,7 +85,7 @@ export interface Host {
   readonly cwd: string;
   readonly pid: number;
   /** True if a process with this id runs; null where the host cannot tell. */
-  processAlive(pid: number): boolean | null;
+  processAlive(pid: number): boolean | null | Promise<boolean>;
   /** Folder for caches that may be deleted at any time. */
   readonly cacheDir: string;
   /** Resident memory of this process in bytes, where known. */
