@@ -2,8 +2,8 @@
 import { join } from 'node:path';
 import { runWorker } from '../runtime/browser/page.ts';
 import { child, DENO, NODE, need } from '../runtime/expect.ts';
-import type { HostLosses } from './losses.ts';
 import type { LossesMessage } from './losses-worker.ts';
+import type { HostLosses } from './tiny.ts';
 
 export const HOSTS = ['node', 'deno', 'chromium'] as const;
 export type HostName = (typeof HOSTS)[number];

@@ -1,5 +1,5 @@
 /** The losses of `losses.ts` in a dedicated Worker of a page: posts them, or what went wrong. */
-import { type HostLosses, hostLosses } from './losses.ts';
+import { type HostLosses, hostLosses } from './tiny.ts';
 
 /** What the worker posts, once. */
 export type LossesMessage = { kind: 'done'; result: HostLosses } | { kind: 'error'; message: string };

@@ -8,7 +8,7 @@ import { Sha256 } from '../../src/base/sha256.ts';
 import { PackLoader } from '../../src/data/loader.ts';
 import { type Pack, packDocuments } from '../../src/data/pack.ts';
 import { sampleSplits } from '../../src/data/sample/index.ts';
-import type { GpuDevice } from '../../src/gpu/device.ts';
+import { GpuDevice } from '../../src/gpu/device.ts';
 import { makeConfig } from '../../src/nn/config.ts';
 import { learningRate, type Schedule } from '../../src/optim/schedule.ts';
 import type { StepRecord } from '../../src/tensor/ops/step_state.ts';
@@ -77,4 +77,23 @@ export async function hashStates(stepper: Stepper, kinds: readonly string[] = ['
     out[spec.name] = hash.hex();
   }
   return out;
+}
+
+/** What a host found. */
+export interface HostLosses {
+  readonly adapter: string;
+  readonly profile: string;
+  readonly seconds: number;
+  readonly losses: readonly number[];
+}
+
+/** Trains on a device of this host; for comparing hosts. */
+export async function hostLosses(steps: number, precision: 'f32' | 'mixed' = 'f32'): Promise<HostLosses> {
+  const device = await GpuDevice.open();
+  const start = performance.now();
+  const { stepper, records } = await trainTiny(device, { steps, setup: { ...TINY_SETUP, precision } });
+  stepper.destroy();
+  const { name, profile } = device.facts;
+  device.destroy();
+  return { adapter: name, profile, seconds: (performance.now() - start) / 1000, losses: records.map(lossOf) };
 }
