@@ -203,6 +203,8 @@ export class Trainer {
     let since = machine.now();
     let enqueued = 0;
     let used = 0;
+    /** Skipped steps in a row, as last read. */
+    let badSoFar = 0;
     while (stepper.attempted < steps) {
       const micros = this.nextMicros();
       used += micros.reduce((sum, b) => sum + b.used, 0);
@@ -214,7 +216,7 @@ export class Trainer {
       const validate = options.validation !== null && (due(options.validateEvery) || at === steps);
       const save = options.checkpointer !== null && (due(options.saveEvery) || last);
       // Slow steps are read one by one (a round trip is then nothing); fast ones in groups, never more than may go bad unseen.
-      const wait = machine.now() - since < READ_INTERVAL_MS && enqueued < Math.min(stopAfterBad, stepper.room);
+      const wait = machine.now() - since < READ_INTERVAL_MS && enqueued < Math.min(stopAfterBad - badSoFar, stepper.room);
       if (wait && !last && !validate && !save) continue;
       const { records, badRun } = await stepper.records();
       const seconds = (machine.now() - since) / 1000;
@@ -225,6 +227,7 @@ export class Trainer {
           `${badRun} steps in a row found NaN or infinity and were skipped; stopped at step ${at}. The last checkpoint is kept${this.lastPath ? ` (${this.lastPath})` : ''}: lower the learning rate or check the data`,
         );
       }
+      badSoFar = badRun;
       enqueued = 0;
       used = 0;
       if (validate) await this.validate();
