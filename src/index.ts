@@ -3,10 +3,12 @@
  * internal and may change. The command line lives in the `scion` bin, not here.
  */
 export { isScionError, ScionError } from './base/errors.ts';
+export { bytes as formatBytes, duration as formatDuration, si as formatSi } from './base/format.ts';
 export { Random } from './base/random.ts';
 export { importGguf } from './checkpoint/gguf.ts';
 export { exportHf, importHf } from './checkpoint/hf.ts';
 export { importLlama2c } from './checkpoint/llama2c-import.ts';
+export { VERSION } from './cli/version.ts';
 export { readDocuments } from './data/documents.ts';
 export { type Batch, PackLoader, sequentialBatches, splitByHash } from './data/loader.ts';
 export { ByteNgram } from './data/ngram.ts';
