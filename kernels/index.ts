@@ -1911,19 +1911,17 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
 #endif
       }
 #if TA && AVEC == 4
-      for (var r = 0u; r < $(ROWS)u; r += 4u) {
-        let a = A_load(arow[r] + k * astep);
-        for (var v = 0u; v < $(COLS)u; v++) {
-          sum[r * $(COLS)u + v] += a.x * b[v];
-          sum[(r + 1u) * $(COLS)u + v] += a.y * b[v];
-          sum[(r + 2u) * $(COLS)u + v] += a.z * b[v];
-          sum[(r + 3u) * $(COLS)u + v] += a.w * b[v];
-        }
+      var a: array<vec4f, $(ROWS) / 4>;
+      for (var r = 0u; r < $(ROWS)u; r += 4u) { a[r / 4u] = A_load(arow[r] + k * astep); }
+      for (var r = 0u; r < $(ROWS)u; r++) {
+        for (var v = 0u; v < $(COLS)u; v++) { sum[r * $(COLS)u + v] += a[r / 4u][r % 4u] * b[v]; }
       }
 #else
+      // All loads first: CPU drivers load lane by lane, and values in flight between those loads would be spilled.
+      var a: array<f32, $(ROWS)>;
+      for (var r = 0u; r < $(ROWS)u; r++) { a[r] = A_load(arow[r] + k * astep); }
       for (var r = 0u; r < $(ROWS)u; r++) {
-        let a = A_load(arow[r] + k * astep);
-        for (var v = 0u; v < $(COLS)u; v++) { sum[r * $(COLS)u + v] += a * b[v]; }
+        for (var v = 0u; v < $(COLS)u; v++) { sum[r * $(COLS)u + v] += a[r] * b[v]; }
       }
 #endif
     }
