@@ -1901,6 +1901,15 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
     let end = min(k + 256u, P.k);
     var sum = array<vec4f, TILE>();
     for (; k < end; k++) {
+      // All loads before all arithmetic, A before B: CPU drivers load lane by lane behind branches, and a value that is
+      // spilled while its lanes arrive costs a trip through memory a lane.
+#if TA && AVEC == 4
+      var a: array<vec4f, $(ROWS) / 4>;
+      for (var r = 0u; r < $(ROWS)u; r += 4u) { a[r / 4u] = A_load(arow[r] + k * astep); }
+#else
+      var a: array<f32, $(ROWS)>;
+      for (var r = 0u; r < $(ROWS)u; r++) { a[r] = A_load(arow[r] + k * astep); }
+#endif
       var b: array<vec4f, $(COLS)>;
       for (var v = 0u; v < $(COLS)u; v++) {
 #if BVEC == 4
@@ -1911,15 +1920,10 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
 #endif
       }
 #if TA && AVEC == 4
-      var a: array<vec4f, $(ROWS) / 4>;
-      for (var r = 0u; r < $(ROWS)u; r += 4u) { a[r / 4u] = A_load(arow[r] + k * astep); }
       for (var r = 0u; r < $(ROWS)u; r++) {
         for (var v = 0u; v < $(COLS)u; v++) { sum[r * $(COLS)u + v] += a[r / 4u][r % 4u] * b[v]; }
       }
 #else
-      // All loads first: CPU drivers load lane by lane, and values in flight between those loads would be spilled.
-      var a: array<f32, $(ROWS)>;
-      for (var r = 0u; r < $(ROWS)u; r++) { a[r] = A_load(arow[r] + k * astep); }
       for (var r = 0u; r < $(ROWS)u; r++) {
         for (var v = 0u; v < $(COLS)u; v++) { sum[r * $(COLS)u + v] += a[r] * b[v]; }
       }

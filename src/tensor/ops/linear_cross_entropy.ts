@@ -7,7 +7,7 @@
 import { ScionError } from '../../base/errors.ts';
 import type { Graph, Node, Value } from '../graph.ts';
 import { launchMatmul } from '../lower/matmul.ts';
-import { foldGrid, type Lowering, type Op, type RefTensor, type Scratch, type Slice } from '../op.ts';
+import { foldGrid, type Lowering, type Op, type RefTensor, type Slice } from '../op.ts';
 import { byteSize, dtypeBytes, require_, roundUp, type TensorType } from '../types.ts';
 
 /** Most bytes of logits scratch; the bound for V = 69,104. */
@@ -39,8 +39,8 @@ function lowerChunks(
 ): void {
   const [x, w, labels] = node.inputs;
   const { n, v, d } = check(node.op.name, node.inputs);
-  // Scratch rows start at multiples of 64 elements, so that a window's columns start at a legal offset.
-  const ldv = l.windows(w).length > 1 || (grads?.dw && l.windows(grads.dw).length > 1) ? roundUp(v, 64) : v;
+  // Rows of scratch start at multiples of four elements, so that vector loads stay legal for odd vocabularies cut in windows.
+  const ldv = l.windows(w).length > 1 ? roundUp(v, 4) : v;
   const rowBytes = d * dtypeBytes(x.dtype);
   const most = chunkRows(l, n, v, ldv, grads?.dx ? lcmBytes(d, x, grads.dx) : rowBytes);
   const logits = l.scratch(Math.min(most, n) * ldv * 4);
@@ -51,11 +51,22 @@ function lowerChunks(
     const whole = rows === n;
     const part = (of: Value): Value | Slice =>
       whole && byteSize(of) <= l.facts.limits.maxStorageBufferBindingSize ? of : l.rows(of, d * dtypeBytes(of.dtype), row, rows);
-    const columns = (window: { row: number; rows: number }): Scratch | Slice =>
-      window.rows === v ? logits : { of: logits, offset: window.row * 4, bytes: ((rows - 1) * ldv + window.rows) * 4 };
     const weight = (i: number): Value | Slice => (windows.length === 1 ? w : windows[i].slice);
     windows.forEach((win, i) => {
-      launchMatmul(l, { a: part(x), b: weight(i), c: columns(win), m: rows, n: win.rows, k: d, lda: d, ldb: d, ldc: ldv, transposeA: false, transposeB: true });
+      launchMatmul(l, {
+        a: part(x),
+        b: weight(i),
+        c: logits,
+        offsets: { c: win.row },
+        m: rows,
+        n: win.rows,
+        k: d,
+        lda: d,
+        ldb: d,
+        ldc: ldv,
+        transposeA: false,
+        transposeB: true,
+      });
     });
     l.dispatch({
       kernel: 'loss/cross_entropy_rows',
@@ -72,7 +83,8 @@ function lowerChunks(
       if (!dx) return;
       const b = weight(i);
       launchMatmul(l, {
-        a: columns(win),
+        a: logits,
+        offsets: { a: win.row },
         b,
         c: part(dx),
         m: rows,
@@ -91,9 +103,9 @@ function lowerChunks(
     for (const win of targets) {
       if (!dw) continue;
       const c = targets.length === 1 ? dw : win.slice;
-      const a = targets.length === 1 ? logits : columns(win);
       launchMatmul(l, {
-        a,
+        a: logits,
+        offsets: { a: win.row },
         b: part(x),
         c,
         m: win.rows,

@@ -1,0 +1,28 @@
+/**
+ * The page: `npm run dev` serves `web/` on localhost (WebGPU asks for a secure context), `npm run build:web`
+ * bundles it into `web/dist`, static files that run from any folder of any server.
+ */
+import { resolve } from 'node:path';
+import { defineConfig, type Plugin } from 'vite';
+
+/**
+ * A page never loads the adapters of the other hosts (`src/host/index.ts` picks by runtime), so their place is taken by
+ * empty modules: the bundle then names no `node:` module at all.
+ */
+function browserHostOnly(): Plugin {
+  return {
+    name: 'scion:browser-host-only',
+    enforce: 'pre',
+    load: (id) => (/[\\/]src[\\/]host[\\/](node|deno)\.ts$/.test(id.replace(/\?.*$/, '')) ? 'export {};' : null),
+  };
+}
+
+export default defineConfig({
+  root: resolve(import.meta.dirname, 'web'),
+  base: './',
+  plugins: [browserHostOnly()],
+  worker: { format: 'es', plugins: () => [browserHostOnly()] },
+  build: { outDir: 'dist', emptyOutDir: true, target: 'es2023' },
+  server: { host: 'localhost', fs: { allow: ['..'] } },
+  preview: { host: 'localhost' },
+});
