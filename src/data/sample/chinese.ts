@@ -47,7 +47,7 @@ function encyclopedia(t: Teller): string {
   const sights = topic.kind === 'country' ? (FACTS.get('landmark') ?? []).filter((f) => f.object.zh === name) : [];
   if (sights.length > 0) sentences.push(t.say(t.pick(sights)));
   const opening = t.pick([`本条目介绍${name}。`, `关于${name}，应当知道以下几点。`, `下面几行说的是${name}。`]);
-  const closing = t.pick([`总之，${name}：`, `${name}一览：`]) + `${facts.map((f) => `${LABELS[f.relation]} ${f.object.zh}`).join('；')}。`;
+  const closing = `${t.pick([`总之，${name}：`, `${name}一览：`])}${facts.map((f) => `${LABELS[f.relation]} ${f.object.zh}`).join('；')}。`;
   return `${name}\n\n${opening}${sentences.join('')}\n\n${closing}`;
 }
 

@@ -66,7 +66,7 @@ function encyclopedia(t: Teller): string {
   const sights = topic.kind === 'country' ? (FACTS.get('landmark') ?? []).filter((f) => f.object.en === name) : [];
   if (sights.length > 0) sentences.push(t.say(t.pick(sights)));
   const opening = t.pick([`This entry is about ${name}.`, `Here is what one should know about ${name}.`, `The following lines describe ${name}.`]);
-  const closing = t.pick([`To sum up, ${name}: `, `${heading(name)} in short: `]) + `${labels(facts).join('; ')}.`;
+  const closing = `${t.pick([`To sum up, ${name}: `, `${heading(name)} in short: `])}${labels(facts).join('; ')}.`;
   return `${heading(name)}\n\n${opening} ${sentences.join(' ')}\n\n${closing}`;
 }
 

@@ -36,5 +36,5 @@ add('z-loss', 9, 31, 12, { zLoss: 0.01 });
 add('ignored', 6, 17, 8, { labels: [3, -100, 0, 16, -100, 17] });
 add('all ignored', 3, 17, 8, { labels: [-100] });
 add('row chunks', 150, 130, 32, { limits: { maxStorageBufferBindingSize: 40_960 } });
-add('windows of few rows', 20, 77, 96, { limits: { maxStorageBufferBindingSize: 6_400 } });
+add('windows of few rows', 16, 77, 96, { limits: { maxStorageBufferBindingSize: 6_400 } });
 add('windows', 40, 300, 64, { limits: { maxStorageBufferBindingSize: 32_768 } });
