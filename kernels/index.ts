@@ -170,14 +170,22 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
         let o1 = DO_load(o.y + c);
         let o2 = DO_load(o.z + c);
         let o3 = DO_load(o.w + c);
-        s0 += vec_dots(QKV_load(k0 + c), q0, q1, q2, q3);
-        d0 += vec_dots(QKV_load(v0 + c), o0, o1, o2, o3);
-        s1 += vec_dots(QKV_load(k1 + c), q0, q1, q2, q3);
-        d1 += vec_dots(QKV_load(v1 + c), o0, o1, o2, o3);
-        s2 += vec_dots(QKV_load(k2 + c), q0, q1, q2, q3);
-        d2 += vec_dots(QKV_load(v2 + c), o0, o1, o2, o3);
-        s3 += vec_dots(QKV_load(k3 + c), q0, q1, q2, q3);
-        d3 += vec_dots(QKV_load(v3 + c), o0, o1, o2, o3);
+        let l0 = QKV_load(k0 + c);
+        let l1 = QKV_load(v0 + c);
+        let l2 = QKV_load(k1 + c);
+        let l3 = QKV_load(v1 + c);
+        let l4 = QKV_load(k2 + c);
+        let l5 = QKV_load(v2 + c);
+        let l6 = QKV_load(k3 + c);
+        let l7 = QKV_load(v3 + c);
+        s0 += vec_dots(l0, q0, q1, q2, q3);
+        d0 += vec_dots(l1, o0, o1, o2, o3);
+        s1 += vec_dots(l2, q0, q1, q2, q3);
+        d1 += vec_dots(l3, o0, o1, o2, o3);
+        s2 += vec_dots(l4, q0, q1, q2, q3);
+        d2 += vec_dots(l5, o0, o1, o2, o3);
+        s3 += vec_dots(l6, q0, q1, q2, q3);
+        d3 += vec_dots(l7, o0, o1, o2, o3);
       }
       let at = stats + queries;
       let lse = vec4f(L[at.x], L[at.y], L[at.z], L[at.w]);
@@ -204,14 +212,22 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
         let o1 = DO_load(o.y + c);
         let o2 = DO_load(o.z + c);
         let o3 = DO_load(o.w + c);
-        dk0[c] += vec_mix(ds0, q0, q1, q2, q3);
-        dv0[c] += vec_mix(p0, o0, o1, o2, o3);
-        dk1[c] += vec_mix(ds1, q0, q1, q2, q3);
-        dv1[c] += vec_mix(p1, o0, o1, o2, o3);
-        dk2[c] += vec_mix(ds2, q0, q1, q2, q3);
-        dv2[c] += vec_mix(p2, o0, o1, o2, o3);
-        dk3[c] += vec_mix(ds3, q0, q1, q2, q3);
-        dv3[c] += vec_mix(p3, o0, o1, o2, o3);
+        let dk0c = dk0[c];
+        let dk1c = dk1[c];
+        let dk2c = dk2[c];
+        let dk3c = dk3[c];
+        let dv0c = dv0[c];
+        let dv1c = dv1[c];
+        let dv2c = dv2[c];
+        let dv3c = dv3[c];
+        dk0[c] = dk0c + vec_mix(ds0, q0, q1, q2, q3);
+        dk1[c] = dk1c + vec_mix(ds1, q0, q1, q2, q3);
+        dk2[c] = dk2c + vec_mix(ds2, q0, q1, q2, q3);
+        dk3[c] = dk3c + vec_mix(ds3, q0, q1, q2, q3);
+        dv0[c] = dv0c + vec_mix(p0, o0, o1, o2, o3);
+        dv1[c] = dv1c + vec_mix(p1, o0, o1, o2, o3);
+        dv2[c] = dv2c + vec_mix(p2, o0, o1, o2, o3);
+        dv3[c] = dv3c + vec_mix(p3, o0, o1, o2, o3);
       }
     }
   }
@@ -508,14 +524,22 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
       let v1 = QKV_load(v + j1 + c);
       let v2 = QKV_load(v + j2 + c);
       let v3 = QKV_load(v + j3 + c);
-      s0 += vec_dots(QKV_load(q0 + c), k0, k1, k2, k3);
-      d0 += vec_dots(DO_load(o0 + c), v0, v1, v2, v3);
-      s1 += vec_dots(QKV_load(q1 + c), k0, k1, k2, k3);
-      d1 += vec_dots(DO_load(o1 + c), v0, v1, v2, v3);
-      s2 += vec_dots(QKV_load(q2 + c), k0, k1, k2, k3);
-      d2 += vec_dots(DO_load(o2 + c), v0, v1, v2, v3);
-      s3 += vec_dots(QKV_load(q3 + c), k0, k1, k2, k3);
-      d3 += vec_dots(DO_load(o3 + c), v0, v1, v2, v3);
+      let l0 = QKV_load(q0 + c);
+      let l1 = DO_load(o0 + c);
+      let l2 = QKV_load(q1 + c);
+      let l3 = DO_load(o1 + c);
+      let l4 = QKV_load(q2 + c);
+      let l5 = DO_load(o2 + c);
+      let l6 = QKV_load(q3 + c);
+      let l7 = DO_load(o3 + c);
+      s0 += vec_dots(l0, k0, k1, k2, k3);
+      d0 += vec_dots(l1, v0, v1, v2, v3);
+      s1 += vec_dots(l2, k0, k1, k2, k3);
+      d1 += vec_dots(l3, v0, v1, v2, v3);
+      s2 += vec_dots(l4, k0, k1, k2, k3);
+      d2 += vec_dots(l5, v0, v1, v2, v3);
+      s3 += vec_dots(l6, k0, k1, k2, k3);
+      d3 += vec_dots(l7, v0, v1, v2, v3);
     }
     let keys = vec4u(j, j + 1u, j + 2u, j + 3u);
     let seen0 = (keys >= vec4u(range0.x)) & (keys < vec4u(range0.y));
@@ -531,10 +555,14 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
       let k1 = QKV_load(k + j1 + c);
       let k2 = QKV_load(k + j2 + c);
       let k3 = QKV_load(k + j3 + c);
-      acc0[c] += vec_mix(ds0, k0, k1, k2, k3);
-      acc1[c] += vec_mix(ds1, k0, k1, k2, k3);
-      acc2[c] += vec_mix(ds2, k0, k1, k2, k3);
-      acc3[c] += vec_mix(ds3, k0, k1, k2, k3);
+      let acc0c = acc0[c];
+      let acc1c = acc1[c];
+      let acc2c = acc2[c];
+      let acc3c = acc3[c];
+      acc0[c] = acc0c + vec_mix(ds0, k0, k1, k2, k3);
+      acc1[c] = acc1c + vec_mix(ds1, k0, k1, k2, k3);
+      acc2[c] = acc2c + vec_mix(ds2, k0, k1, k2, k3);
+      acc3[c] = acc3c + vec_mix(ds3, k0, k1, k2, k3);
     }
   }
   if (base + 0u + lane <= last) {
@@ -779,10 +807,14 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
       let k1 = $(SOURCE)_load(k + j1 + c);
       let k2 = $(SOURCE)_load(k + j2 + c);
       let k3 = $(SOURCE)_load(k + j3 + c);
-      s0 += vec_dots(QKV_load(q0 + c), k0, k1, k2, k3);
-      s1 += vec_dots(QKV_load(q1 + c), k0, k1, k2, k3);
-      s2 += vec_dots(QKV_load(q2 + c), k0, k1, k2, k3);
-      s3 += vec_dots(QKV_load(q3 + c), k0, k1, k2, k3);
+      let l0 = QKV_load(q0 + c);
+      let l1 = QKV_load(q1 + c);
+      let l2 = QKV_load(q2 + c);
+      let l3 = QKV_load(q3 + c);
+      s0 += vec_dots(l0, k0, k1, k2, k3);
+      s1 += vec_dots(l1, k0, k1, k2, k3);
+      s2 += vec_dots(l2, k0, k1, k2, k3);
+      s3 += vec_dots(l3, k0, k1, k2, k3);
     }
     let keys = vec4u(j, j + 1u, j + 2u, j + 3u);
     let seen0 = (keys >= vec4u(range0.x)) & (keys < vec4u(range0.y));
@@ -818,10 +850,14 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
       let v1 = $(SOURCE)_load(v + j1 + c);
       let v2 = $(SOURCE)_load(v + j2 + c);
       let v3 = $(SOURCE)_load(v + j3 + c);
-      acc0[c] = acc0[c] * keep0 + vec_mix(p0, v0, v1, v2, v3);
-      acc1[c] = acc1[c] * keep1 + vec_mix(p1, v0, v1, v2, v3);
-      acc2[c] = acc2[c] * keep2 + vec_mix(p2, v0, v1, v2, v3);
-      acc3[c] = acc3[c] * keep3 + vec_mix(p3, v0, v1, v2, v3);
+      let acc0c = acc0[c];
+      let acc1c = acc1[c];
+      let acc2c = acc2[c];
+      let acc3c = acc3[c];
+      acc0[c] = acc0c * keep0 + vec_mix(p0, v0, v1, v2, v3);
+      acc1[c] = acc1c * keep1 + vec_mix(p1, v0, v1, v2, v3);
+      acc2[c] = acc2c * keep2 + vec_mix(p2, v0, v1, v2, v3);
+      acc3[c] = acc3c * keep3 + vec_mix(p3, v0, v1, v2, v3);
     }
   }
   if (t0 + 0u + lane < P.tokens) {
@@ -1833,7 +1869,7 @@ fn main(@builtin(local_invocation_index) lane: u32) {
 // Formula: C[z,m,n] = alpha * sum_k A[z,m,k] * B[z,k,n] (+ C[z,m,n] if accumulate) (+ D[z,m,n] under ADD).
 // Shapes: A [Z,M,K] or [Z,K,M] (TA); B [Z,K,N] or [Z,N,K] (TB); C, D [Z,M,N]; strides and offsets in elements.
 // Bindings: A, B, C, and D under ADD (f32 or f16 storage each).
-// Constants: TA, TB; AVEC 4 (M, lda, offset multiples of 4, only with TA) or 1; BVEC 4 (without TB) or 1; CVEC 4 or 1; ROWS 4 or 8, COLS 1 or 2, LANES;
+// Constants: TA, TB; AVEC 4 (M, lda, offset multiples of 4, only with TA) or 1; BVEC 4 (without TB) or 1; AVEC = BVEC = 2 (K, lda, ldb, offsets even, TB without TA); CVEC 4 or 1; ROWS 4 or 8, COLS 1 or 2, LANES;
 //   grid x = N/(4*COLS*LANES), y = M/ROWS, z = Z. Loop bounds are data: constants would cost seconds of JIT.
 // Numerics: f32 sums in blocks of 256 terms, blocks added in order; one rounding at the store.
 #include "lib/input.wgsl" NAME=A BINDING=1 VEC=$(AVEC)
@@ -1872,7 +1908,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   let astep = P.lda;
 #else
   var arow: array<u32, $(ROWS)>;
-  for (var r = 0u; r < $(ROWS)u; r++) { arow[r] = a0 + min(m0 + r, P.m - 1u) * P.lda; }
+  for (var r = 0u; r < $(ROWS)u; r++) { arow[r] = (a0 + min(m0 + r, P.m - 1u) * P.lda) / $(AVEC)u; }
   let astep = 1u;
 #endif
 #if BVEC == 4
@@ -1884,7 +1920,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   for (var v = 0u; v < $(COLS)u; v++) {
     let n = min(vec4u(n0[v]) + vec4u(0u, 1u, 2u, 3u), vec4u(P.n - 1u));
 #if TB
-    bcol[v] = b0 + n * P.ldb;
+    bcol[v] = (b0 + n * P.ldb) / $(BVEC)u;
 #else
     bcol[v] = b0 + n;
 #endif
@@ -1900,9 +1936,33 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   while (k < P.k) {
     let end = min(k + 256u, P.k);
     var sum = array<vec4f, TILE>();
+    // All loads before all arithmetic, A before B: CPU drivers load lane by lane behind branches, and a value that is
+    // spilled while its lanes arrive costs a trip through memory a lane.
+#if BVEC == 2
+    // Both rows run along K: two terms a load halve the cache misses of rows a power of two apart, and are one word in f16.
+    for (; k < end; k += 2u) {
+      var a: array<vec2f, $(ROWS)>;
+      for (var r = 0u; r < $(ROWS)u; r++) { a[r] = A_load(arow[r] + k / 2u); }
+      var b0: array<vec4f, $(COLS)>;
+      var b1: array<vec4f, $(COLS)>;
+      for (var v = 0u; v < $(COLS)u; v++) {
+        let at = bcol[v] + k / 2u;
+        let x = B_load(at.x);
+        let y = B_load(at.y);
+        let z = B_load(at.z);
+        let w = B_load(at.w);
+        b0[v] = vec4f(x.x, y.x, z.x, w.x);
+        b1[v] = vec4f(x.y, y.y, z.y, w.y);
+      }
+      for (var r = 0u; r < $(ROWS)u; r++) {
+        for (var v = 0u; v < $(COLS)u; v++) { sum[r * $(COLS)u + v] += a[r].x * b0[v]; }
+      }
+      for (var r = 0u; r < $(ROWS)u; r++) {
+        for (var v = 0u; v < $(COLS)u; v++) { sum[r * $(COLS)u + v] += a[r].y * b1[v]; }
+      }
+    }
+#else
     for (; k < end; k++) {
-      // All loads before all arithmetic, A before B: CPU drivers load lane by lane behind branches, and a value that is
-      // spilled while its lanes arrive costs a trip through memory a lane.
 #if TA && AVEC == 4
       var a: array<vec4f, $(ROWS) / 4>;
       for (var r = 0u; r < $(ROWS)u; r += 4u) { a[r / 4u] = A_load(arow[r] + k * astep); }
@@ -1929,6 +1989,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
       }
 #endif
     }
+#endif
     for (var i = 0u; i < TILE; i++) { total[i] += sum[i]; }
   }
   // A runtime loop over an array in memory: one copy of the store's code, where unrolled ones doubled the JIT time.

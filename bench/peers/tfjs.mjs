@@ -9,7 +9,10 @@ import { batch, EPSILON, fill, LEARNING_RATE, operands, rotary, weightShapes, we
 /** Ends when the device has done all that was asked of it. */
 async function idle() {
   const backend = tf.backend();
-  backend.submitQueue();
+  if (backend.commandEncoder) {
+    backend.endComputePassEncoder();
+    backend.submitQueue();
+  }
   await backend.device.queue.onSubmittedWorkDone();
 }
 
@@ -62,7 +65,9 @@ export async function open() {
     },
     async train(model) {
       const { D, H, T } = model;
-      const w = Object.fromEntries(Object.entries(weightShapes(model)).map(([name, shape]) => [name, tf.variable(tf.tensor(weightValues(name, shape), shape))]));
+      const w = Object.fromEntries(
+        Object.entries(weightShapes(model)).map(([name, shape]) => [name, tf.variable(tf.tensor(weightValues(name, shape), shape))]),
+      );
       const { cos, sin } = rotary(model);
       const mask = Float32Array.from({ length: T * T }, (_, i) => (i % T <= Math.floor(i / T) ? 0 : -1e9));
       const tables = { cos: tf.tensor2d(cos, [T, D / H]), sin: tf.tensor2d(sin, [T, D / H]), mask: tf.tensor2d(mask, [T, T]) };

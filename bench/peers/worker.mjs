@@ -27,7 +27,7 @@ let subject = null;
 async function sample(times) {
   const start = performance.now();
   const losses = await subject.run(times);
-  return { seconds: (performance.now() - start) / 1000 / times, losses };
+  return { seconds: (performance.now() - start) / 1000 / times / (subject.per ?? 1), losses };
 }
 
 async function answer(request) {
@@ -39,7 +39,7 @@ async function answer(request) {
   if (request.do === 'repeats') {
     await sample(1);
     const { seconds } = await sample(1);
-    return { times: Math.max(1, Math.min(request.most, Math.round(SAMPLE_MS / 1000 / seconds))) };
+    return { times: Math.max(1, Math.min(request.most, Math.round(SAMPLE_MS / 1000 / seconds / (subject.per ?? 1)))) };
   }
   return sample(request.times);
 }

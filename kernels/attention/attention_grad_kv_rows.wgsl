@@ -85,14 +85,22 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
         let o1 = DO_load(o.y + c);
         let o2 = DO_load(o.z + c);
         let o3 = DO_load(o.w + c);
-        s0 += vec_dots(QKV_load(k0 + c), q0, q1, q2, q3);
-        d0 += vec_dots(QKV_load(v0 + c), o0, o1, o2, o3);
-        s1 += vec_dots(QKV_load(k1 + c), q0, q1, q2, q3);
-        d1 += vec_dots(QKV_load(v1 + c), o0, o1, o2, o3);
-        s2 += vec_dots(QKV_load(k2 + c), q0, q1, q2, q3);
-        d2 += vec_dots(QKV_load(v2 + c), o0, o1, o2, o3);
-        s3 += vec_dots(QKV_load(k3 + c), q0, q1, q2, q3);
-        d3 += vec_dots(QKV_load(v3 + c), o0, o1, o2, o3);
+        let l0 = QKV_load(k0 + c);
+        let l1 = QKV_load(v0 + c);
+        let l2 = QKV_load(k1 + c);
+        let l3 = QKV_load(v1 + c);
+        let l4 = QKV_load(k2 + c);
+        let l5 = QKV_load(v2 + c);
+        let l6 = QKV_load(k3 + c);
+        let l7 = QKV_load(v3 + c);
+        s0 += vec_dots(l0, q0, q1, q2, q3);
+        d0 += vec_dots(l1, o0, o1, o2, o3);
+        s1 += vec_dots(l2, q0, q1, q2, q3);
+        d1 += vec_dots(l3, o0, o1, o2, o3);
+        s2 += vec_dots(l4, q0, q1, q2, q3);
+        d2 += vec_dots(l5, o0, o1, o2, o3);
+        s3 += vec_dots(l6, q0, q1, q2, q3);
+        d3 += vec_dots(l7, o0, o1, o2, o3);
       }
       let at = stats + queries;
       let lse = vec4f(L[at.x], L[at.y], L[at.z], L[at.w]);
@@ -119,14 +127,22 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
         let o1 = DO_load(o.y + c);
         let o2 = DO_load(o.z + c);
         let o3 = DO_load(o.w + c);
-        dk0[c] += vec_mix(ds0, q0, q1, q2, q3);
-        dv0[c] += vec_mix(p0, o0, o1, o2, o3);
-        dk1[c] += vec_mix(ds1, q0, q1, q2, q3);
-        dv1[c] += vec_mix(p1, o0, o1, o2, o3);
-        dk2[c] += vec_mix(ds2, q0, q1, q2, q3);
-        dv2[c] += vec_mix(p2, o0, o1, o2, o3);
-        dk3[c] += vec_mix(ds3, q0, q1, q2, q3);
-        dv3[c] += vec_mix(p3, o0, o1, o2, o3);
+        let dk0c = dk0[c];
+        let dk1c = dk1[c];
+        let dk2c = dk2[c];
+        let dk3c = dk3[c];
+        let dv0c = dv0[c];
+        let dv1c = dv1[c];
+        let dv2c = dv2[c];
+        let dv3c = dv3[c];
+        dk0[c] = dk0c + vec_mix(ds0, q0, q1, q2, q3);
+        dk1[c] = dk1c + vec_mix(ds1, q0, q1, q2, q3);
+        dk2[c] = dk2c + vec_mix(ds2, q0, q1, q2, q3);
+        dk3[c] = dk3c + vec_mix(ds3, q0, q1, q2, q3);
+        dv0[c] = dv0c + vec_mix(p0, o0, o1, o2, o3);
+        dv1[c] = dv1c + vec_mix(p1, o0, o1, o2, o3);
+        dv2[c] = dv2c + vec_mix(p2, o0, o1, o2, o3);
+        dv3[c] = dv3c + vec_mix(p3, o0, o1, o2, o3);
       }
     }
   }

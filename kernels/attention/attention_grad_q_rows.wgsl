@@ -92,14 +92,22 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
       let v1 = QKV_load(v + j1 + c);
       let v2 = QKV_load(v + j2 + c);
       let v3 = QKV_load(v + j3 + c);
-      s0 += vec_dots(QKV_load(q0 + c), k0, k1, k2, k3);
-      d0 += vec_dots(DO_load(o0 + c), v0, v1, v2, v3);
-      s1 += vec_dots(QKV_load(q1 + c), k0, k1, k2, k3);
-      d1 += vec_dots(DO_load(o1 + c), v0, v1, v2, v3);
-      s2 += vec_dots(QKV_load(q2 + c), k0, k1, k2, k3);
-      d2 += vec_dots(DO_load(o2 + c), v0, v1, v2, v3);
-      s3 += vec_dots(QKV_load(q3 + c), k0, k1, k2, k3);
-      d3 += vec_dots(DO_load(o3 + c), v0, v1, v2, v3);
+      let l0 = QKV_load(q0 + c);
+      let l1 = DO_load(o0 + c);
+      let l2 = QKV_load(q1 + c);
+      let l3 = DO_load(o1 + c);
+      let l4 = QKV_load(q2 + c);
+      let l5 = DO_load(o2 + c);
+      let l6 = QKV_load(q3 + c);
+      let l7 = DO_load(o3 + c);
+      s0 += vec_dots(l0, k0, k1, k2, k3);
+      d0 += vec_dots(l1, v0, v1, v2, v3);
+      s1 += vec_dots(l2, k0, k1, k2, k3);
+      d1 += vec_dots(l3, v0, v1, v2, v3);
+      s2 += vec_dots(l4, k0, k1, k2, k3);
+      d2 += vec_dots(l5, v0, v1, v2, v3);
+      s3 += vec_dots(l6, k0, k1, k2, k3);
+      d3 += vec_dots(l7, v0, v1, v2, v3);
     }
     let keys = vec4u(j, j + 1u, j + 2u, j + 3u);
     let seen0 = (keys >= vec4u(range0.x)) & (keys < vec4u(range0.y));
@@ -115,10 +123,14 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
       let k1 = QKV_load(k + j1 + c);
       let k2 = QKV_load(k + j2 + c);
       let k3 = QKV_load(k + j3 + c);
-      acc0[c] += vec_mix(ds0, k0, k1, k2, k3);
-      acc1[c] += vec_mix(ds1, k0, k1, k2, k3);
-      acc2[c] += vec_mix(ds2, k0, k1, k2, k3);
-      acc3[c] += vec_mix(ds3, k0, k1, k2, k3);
+      let acc0c = acc0[c];
+      let acc1c = acc1[c];
+      let acc2c = acc2[c];
+      let acc3c = acc3[c];
+      acc0[c] = acc0c + vec_mix(ds0, k0, k1, k2, k3);
+      acc1[c] = acc1c + vec_mix(ds1, k0, k1, k2, k3);
+      acc2[c] = acc2c + vec_mix(ds2, k0, k1, k2, k3);
+      acc3[c] = acc3c + vec_mix(ds3, k0, k1, k2, k3);
     }
   }
   if (base + 0u + lane <= last) {

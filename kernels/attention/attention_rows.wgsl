@@ -76,10 +76,14 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
       let k1 = $(SOURCE)_load(k + j1 + c);
       let k2 = $(SOURCE)_load(k + j2 + c);
       let k3 = $(SOURCE)_load(k + j3 + c);
-      s0 += vec_dots(QKV_load(q0 + c), k0, k1, k2, k3);
-      s1 += vec_dots(QKV_load(q1 + c), k0, k1, k2, k3);
-      s2 += vec_dots(QKV_load(q2 + c), k0, k1, k2, k3);
-      s3 += vec_dots(QKV_load(q3 + c), k0, k1, k2, k3);
+      let l0 = QKV_load(q0 + c);
+      let l1 = QKV_load(q1 + c);
+      let l2 = QKV_load(q2 + c);
+      let l3 = QKV_load(q3 + c);
+      s0 += vec_dots(l0, k0, k1, k2, k3);
+      s1 += vec_dots(l1, k0, k1, k2, k3);
+      s2 += vec_dots(l2, k0, k1, k2, k3);
+      s3 += vec_dots(l3, k0, k1, k2, k3);
     }
     let keys = vec4u(j, j + 1u, j + 2u, j + 3u);
     let seen0 = (keys >= vec4u(range0.x)) & (keys < vec4u(range0.y));
@@ -115,10 +119,14 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
       let v1 = $(SOURCE)_load(v + j1 + c);
       let v2 = $(SOURCE)_load(v + j2 + c);
       let v3 = $(SOURCE)_load(v + j3 + c);
-      acc0[c] = acc0[c] * keep0 + vec_mix(p0, v0, v1, v2, v3);
-      acc1[c] = acc1[c] * keep1 + vec_mix(p1, v0, v1, v2, v3);
-      acc2[c] = acc2[c] * keep2 + vec_mix(p2, v0, v1, v2, v3);
-      acc3[c] = acc3[c] * keep3 + vec_mix(p3, v0, v1, v2, v3);
+      let acc0c = acc0[c];
+      let acc1c = acc1[c];
+      let acc2c = acc2[c];
+      let acc3c = acc3[c];
+      acc0[c] = acc0c * keep0 + vec_mix(p0, v0, v1, v2, v3);
+      acc1[c] = acc1c * keep1 + vec_mix(p1, v0, v1, v2, v3);
+      acc2[c] = acc2c * keep2 + vec_mix(p2, v0, v1, v2, v3);
+      acc3[c] = acc3c * keep3 + vec_mix(p3, v0, v1, v2, v3);
     }
   }
   if (t0 + 0u + lane < P.tokens) {

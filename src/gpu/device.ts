@@ -125,10 +125,11 @@ export class GpuDevice {
       throw new ScionError('device', `no WebGPU adapter ${options.adapter ? `named "${options.adapter}" ` : ''}here: ${String(error)}`, {}, error);
     }
     if (!adapter) {
-      throw new ScionError(
-        'device',
-        `no WebGPU adapter on ${machine.version}; on Linux install a Vulkan driver (a GPU's own, or the CPU one: apt-get install mesa-vulkan-drivers libvulkan1), then run: scion doctor`,
-      );
+      const advice =
+        machine.kind === 'browser'
+          ? 'this browser knows WebGPU but finds no adapter; turn on hardware acceleration in its settings, or update the graphics driver'
+          : `no WebGPU adapter on ${machine.version}; on Linux install a Vulkan driver (a GPU's own, or the CPU one: apt-get install mesa-vulkan-drivers libvulkan1), then run: scion doctor`;
+      throw new ScionError('device', advice);
     }
     const raw = await requestDevice(adapter, options.without ?? []);
     return new GpuDevice(raw, factsOf(adapter, raw, options), options.sourceOf);

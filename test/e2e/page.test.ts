@@ -58,21 +58,21 @@ describe('the page', () => {
   const state = (page: Page, text: RegExp) => page.locator('#state').filter({ hasText: text }).waitFor();
   const number = async (page: Page, id: string) => Number.parseFloat((await page.locator(id).textContent()) ?? '');
 
-  /** Pixels of the chart close to a series' colour. */
-  function painted(page: Page, series: string): Promise<number> {
-    return page.evaluate((name) => {
-      const swatch = document.querySelector(`#legend .${name}`);
+  /** Pixels of the chart close to each series' colour. Read once: Chromium warns of a canvas that is read often. */
+  function painted(page: Page): Promise<number[]> {
+    return page.evaluate(() => {
       const canvas = document.querySelector<HTMLCanvasElement>('#chart canvas');
-      const context = canvas?.getContext('2d');
-      if (!swatch || !canvas || !context) return -1;
-      const wanted = getComputedStyle(swatch).color.match(/\d+/g)?.map(Number) ?? [];
-      const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
-      let count = 0;
-      for (let i = 0; i < data.length; i += 4) {
-        if (data[i + 3] > 200 && [0, 1, 2].every((c) => Math.abs(data[i + c] - wanted[c]) < 24)) count++;
-      }
-      return count;
-    }, series);
+      const data = canvas?.getContext('2d')?.getImageData(0, 0, canvas.width, canvas.height).data ?? [];
+      return ['train', 'held', 'ngram'].map((name) => {
+        const swatch = document.querySelector(`#legend .${name}`);
+        const wanted = (swatch && getComputedStyle(swatch).color.match(/\d+/g)?.map(Number)) ?? [];
+        let count = 0;
+        for (let i = 0; i < data.length; i += 4) {
+          if (data[i + 3] > 200 && [0, 1, 2].every((c) => Math.abs(data[i + c] - wanted[c]) < 24)) count++;
+        }
+        return count;
+      });
+    });
   }
 
   test('trains, stops, goes on after a reload, and writes', { timeout: 2 * PATIENCE }, async () => {
@@ -95,8 +95,9 @@ describe('the page', () => {
     expect(stopped).toBeGreaterThanOrEqual(12);
     expect(stopped).toBeLessThan(STEPS);
     expect(await page.locator('#f-saved').textContent()).toBe(`step ${stopped}`);
-    const trained = await number(page, '#train-value');
-    for (const series of ['train', 'held', 'ngram']) expect(await painted(page, series), series).toBeGreaterThan(50);
+    // Held-out loss falls with every validation; a single step's training loss may jump.
+    const heldThen = await number(page, '#held-value');
+    for (const pixels of await painted(page)) expect(pixels).toBeGreaterThan(50);
     expect(await page.locator('#chart').getAttribute('aria-label')).toContain(`up to step ${stopped}`);
     // Nobody knows a capital yet, but something is written in every row: before training, and at the stop.
     const before = await page.locator('#answers tbody td:nth-child(3)').allTextContents();
@@ -111,9 +112,9 @@ describe('the page', () => {
     expect(await page.locator('#answers tbody td:nth-child(3)').allTextContents()).toEqual(before);
     expect(await page.locator('#answers tbody td:nth-child(5)').allTextContents()).not.toContain('–');
     expect(await number(page, '#f-step')).toBe(STEPS);
-    const ended = await number(page, '#held-value');
-    expect(await number(page, '#train-value')).toBeLessThan(trained);
-    expect(ended).toBeLessThan(trained);
+    expect(await number(page, '#held-value')).toBeLessThan(heldThen);
+    // Bytes drawn at random cost 8 bits.
+    expect(heldThen).toBeLessThan(8);
     // The n-gram model's level on this corpus: about one bit a byte.
     expect(await number(page, '#ngram-value')).toBeGreaterThan(0.5);
     expect(await page.locator('#f-memory').textContent()).toMatch(/^[\d.]+ [KM]iB$/);
@@ -155,7 +156,14 @@ describe('the page', () => {
       await page.getByRole('heading', { name: 'No WebGPU here' }).waitFor();
       expect(await page.locator('#alert').textContent()).toMatch(/Chrome and Edge/);
       expect(await page.locator('#start').isDisabled()).toBe(true);
-      expect(await page.evaluate(() => document.documentElement.scrollWidth <= document.documentElement.clientWidth)).toBe(true);
+      // Nothing sticks out of a narrow window.
+      expect(
+        await page.evaluate(() =>
+          [...document.querySelectorAll('body *')]
+            .filter((e) => !e.closest('.scroll, .unseen, #chart') && e.getBoundingClientRect().right > innerWidth)
+            .map((e) => e.outerHTML.slice(0, 80)),
+        ),
+      ).toEqual([]);
       await page.screenshot({ path: join(SHOTS, 'no-webgpu-narrow.png'), fullPage: true });
       expect(problems).toEqual([]);
     } finally {

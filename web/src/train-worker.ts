@@ -200,7 +200,7 @@ async function openRun(size: SampleSize): Promise<Run> {
       step: run.firstStep,
       ngram: p.ngram,
       parameters: countParameters(p.setup.model),
-      model: `${size.layers} layers of ${size.hidden}, ${size.heads} heads, ${p.tokenizer.vocabSize} pieces`,
+      model: `${size.layers} × ${size.hidden}, ${size.heads} heads, ${p.tokenizer.vocabSize} pieces`,
       plannedBytes: run.plans.memory.total + writer(run).memory.total,
       trainBytes: p.data.trainBytes,
       heldBytes: p.data.validation.bytes,
