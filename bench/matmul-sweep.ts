@@ -8,7 +8,7 @@ import { host, terminal } from '../src/host/index.ts';
 import { matmulRow, SHAPES } from './kernels/matmul.ts';
 import { type BenchResult, benchRow } from './kernels.ts';
 
-const TILES = ['4x2x16', '8x1x16', '8x2x8', '8x2x16', '12x2x16', '8x3x16', '16x1x16', '16x2x16'];
+const TILES = ['4x2x16', '8x1x16', '8x2x8', '8x2x16', '8x2x8x2', '8x2x16x2', '8x2x16x4', '12x2x16', '8x3x16', '16x1x16', '16x2x16'];
 
 const term = await terminal();
 const machine = await host();

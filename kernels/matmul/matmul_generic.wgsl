@@ -1,10 +1,10 @@
 // Purpose: v2 of the ladder, the kernel of CPU adapters: no barrier, no shared memory; each lane keeps ROWS x 4*COLS outputs
-//   in registers, so one load feeds 8 multiply-adds instead of one (naive). Lanes of a workgroup differ in columns only: what they read of A is uniform.
+//   in registers, so one load feeds 8 multiply-adds instead of one (naive). 
 // Formula: C[z,m,n] = alpha * sum_k A[z,m,k] * B[z,k,n] (+ C[z,m,n] if accumulate) (+ D[z,m,n] under ADD).
 // Shapes: A [Z,M,K] or [Z,K,M] (TA); B [Z,K,N] or [Z,N,K] (TB); C, D [Z,M,N]; strides and offsets in elements.
 // Bindings: A, B, C, and D under ADD (f32 or f16 storage each).
-// Constants: TA, TB; AVEC 4 (M, lda, offset multiples of 4, only with TA) or 1; BVEC 4 (without TB) or 1; AVEC = BVEC = 2 (K, lda, ldb, offsets even, TB without TA); CVEC 4 or 1; ROWS 4 or 8, COLS 1 or 2, LANES;
-//   grid x = N/(4*COLS*LANES), y = M/ROWS, z = Z. Loop bounds are data: constants would cost seconds of JIT.
+// Constants: TA, TB; AVEC 4 (M, lda, offset multiples of 4, only with TA) or 1; BVEC 4 (without TB) or 1; AVEC = BVEC = 2 (K, lda, ldb, offsets even, TB without TA); CVEC 4 or 1; ROWS a multiple of 4, COLS, LANES,
+//   HIGH (2 with TB: fewer different rows of B in flight than the cache has ways); grid x = N*HIGH/(4*COLS*LANES), y = M/(ROWS*HIGH), z = Z. Loop bounds are data: constants would cost seconds of JIT.
 // Numerics: f32 sums in blocks of 256 terms, blocks added in order; one rounding at the store.
 #include "lib/input.wgsl" NAME=A BINDING=1 VEC=$(AVEC)
 #include "lib/input.wgsl" NAME=B BINDING=2 VEC=$(BVEC)
@@ -25,10 +25,11 @@ const TILE = $(ROWS)u * $(COLS)u;
 
 @compute @workgroup_size($(LANES))
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let m0 = wg.y * $(ROWS)u;
-  // Neighbouring lanes take neighbouring groups of four columns.
+  // Lanes stand HIGH by LANES / HIGH; neighbouring lanes of a row take neighbouring groups of four columns.
+  let m0 = (wg.y * $(HIGH)u + lane % $(HIGH)u) * $(ROWS)u;
+  let wide = $(LANES)u / $(HIGH)u;
   var n0: array<u32, $(COLS)>;
-  for (var v = 0u; v < $(COLS)u; v++) { n0[v] = 4u * ((wg.x * $(COLS)u + v) * $(LANES)u + lane); }
+  for (var v = 0u; v < $(COLS)u; v++) { n0[v] = 4u * ((wg.x * $(COLS)u + v) * wide + lane / $(HIGH)u); }
   let a0 = P.a0 + wg.z * P.za;
   let b0 = P.b0 + wg.z * P.zb;
   // Rows and columns beyond the edge read the last one and are not stored.
@@ -127,7 +128,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
     for (var i = 0u; i < TILE; i++) { total[i] += sum[i]; }
   }
   // A runtime loop over an array in memory: one copy of the store's code, where unrolled ones doubled the JIT time.
-  let rows = min($(ROWS)u, P.m - m0);
+  let rows = min($(ROWS)u, max(P.m, m0) - m0);
   for (var t = 0u; t < rows * $(COLS)u; t++) {
     let n = n0[t % $(COLS)u];
     if (n >= P.n) { continue; }

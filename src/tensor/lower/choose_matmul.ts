@@ -1,7 +1,7 @@
 /**
  * Which matmul kernel runs, from sizes, layout, storage and device facts alone, so that a plan made
  * without a device says the same. `facts.choices.matmul` forces one wherever it is legal: `naive`,
- * `generic/ROWSxCOLSxLANES`, `matvec/SPLIT`, `tiled/TMxTNxKT` or `tiled/TMxTNxKTxPARTS`, `subgroup_matrix/TILE`
+ * `generic/ROWSxCOLSxLANES[xHIGH]`, `matvec/SPLIT`, `tiled/TMxTNxKT` or `tiled/TMxTNxKTxPARTS`, `subgroup_matrix/TILE`
  * (tensor cores are never taken unasked: no adapter at hand could run them).
  */
 import { ScionError } from '../../base/errors.ts';
@@ -11,8 +11,8 @@ import type { DType } from '../types.ts';
 /** A kernel and its tile. */
 export type MatmulChoice =
   | { readonly kernel: 'naive' }
-  /** Outputs of a lane: `rows` x 4 `cols`; lanes of a workgroup side by side in columns. */
-  | { readonly kernel: 'generic'; readonly rows: number; readonly cols: number; readonly lanes: number }
+  /** Outputs of a lane: `rows` x 4 `cols`; lanes of a workgroup stand `high` by `lanes / high`. */
+  | { readonly kernel: 'generic'; readonly rows: number; readonly cols: number; readonly lanes: number; readonly high: number }
   /** Few rows against [N, K] weights; `split` lanes share an output. */
   | { readonly kernel: 'matvec'; readonly split: number }
   /** Shared-memory tiles; K in `parts` that a second pass adds up. */
@@ -50,14 +50,14 @@ function parseChoice(text: string): MatmulChoice {
   const fits = (count: number) => sizes.length === count && sizes.every((s) => Number.isInteger(s) && s >= 1);
   if (kernel === 'naive' && fits(0)) return { kernel };
   if (kernel === 'subgroup_matrix' && fits(1) && (x === 64 || x === 128)) return { kernel, tile: x };
-  if (kernel === 'generic' && fits(3) && x % 4 === 0) return { kernel, rows: x, cols: y, lanes: w };
+  if (kernel === 'generic' && (fits(3) || fits(4)) && x % 4 === 0 && w % v === 0) return { kernel, rows: x, cols: y, lanes: w, high: v };
   if (kernel === 'matvec' && fits(1) && x <= 64 && (x & (x - 1)) === 0) return { kernel, split: x };
   const tiles = [64, 128];
   if (kernel === 'tiled' && (fits(3) || fits(4)) && tiles.includes(x) && tiles.includes(y) && (w === 8 || w === 16) && v <= MAX_PARTS)
     return { kernel, tm: x, tn: y, kt: w, parts: v };
   throw new ScionError(
     'plan',
-    `matmul: there is no kernel "${text}"; use naive, generic/ROWSxCOLSxLANES (rows a multiple of 4), matvec/SPLIT (a power of two up to 64), tiled/TMxTNxKT[xPARTS] (64 or 128, 64 or 128, 8 or 16), subgroup_matrix/TILE (64 or 128)`,
+    `matmul: there is no kernel "${text}"; use naive, generic/ROWSxCOLSxLANES[xHIGH] (rows a multiple of 4, lanes of high), matvec/SPLIT (a power of two up to 64), tiled/TMxTNxKT[xPARTS] (64 or 128, 64 or 128, 8 or 16), subgroup_matrix/TILE (64 or 128)`,
   );
 }
 
@@ -86,8 +86,8 @@ function legal(c: MatmulChoice, p: MatmulProblem, facts: DeviceFacts): boolean {
 }
 
 /** Lanes of the generic kernel: the widest workgroup that leaves the fewest columns idle (N = 96 fills 12 lanes, wastes a quarter of 16). */
-function genericLanes(n: number): number {
-  const covered = (lanes: number) => Math.ceil(n / (8 * lanes)) * lanes;
+function genericLanes(n: number, high: number): number {
+  const covered = (lanes: number) => Math.ceil((n * high) / (8 * lanes)) * lanes;
   return [16, 12, 8].reduce((best, lanes) => (covered(lanes) < covered(best) ? lanes : best));
 }
 
@@ -102,7 +102,11 @@ export function chooseMatmul(p: MatmulProblem, facts: DeviceFacts): MatmulChoice
   }
   const matvec: MatmulChoice = { kernel: 'matvec', split: facts.profile === 'generic' ? 1 : 32 };
   if (legal(matvec, p, facts)) return matvec;
-  if (facts.profile === 'generic') return { kernel: 'generic', rows: 8, cols: 2, lanes: genericLanes(p.n) };
+  if (facts.profile === 'generic') {
+    // Lanes side by side in columns read as many rows of a transposed B, which thrash the cache where they lie a power of two apart.
+    const high = p.tb && p.m > 8 ? 2 : 1;
+    return { kernel: 'generic', rows: 8, cols: 2, lanes: genericLanes(p.n, high), high };
+  }
   const tiles = (size: number) => p.z * Math.ceil(p.m / size) * Math.ceil(p.n / size);
   // The large tile halves traffic, but only where it leaves work for every part of the device.
   const size = tiles(128) >= BUSY / 2 ? 128 : 64;

@@ -49,9 +49,9 @@ describe('chooseMatmul', () => {
   it('obeys a forced choice where it is legal and names the legal ones where it is unknown', () => {
     const forced = (matmul: string) => assumedFacts({ choices: { matmul } });
     expect(chooseMatmul(problem({}), forced('naive'))).toEqual({ kernel: 'naive' });
-    expect(chooseMatmul(problem({}), forced('generic/4x1x16'))).toEqual({ kernel: 'generic', rows: 4, cols: 1, lanes: 16 });
+    expect(chooseMatmul(problem({}), forced('generic/4x1x16'))).toEqual({ kernel: 'generic', rows: 4, cols: 1, lanes: 16, high: 1 });
     expect(chooseMatmul(problem({}), forced('subgroup_matrix/64')).kernel).toBe('generic');
-    for (const bad of ['fast', 'generic/3x1x8', 'tiled/32x32x8', 'matvec/3', 'tiled/64x64x16x65', 'naive/1']) {
+    for (const bad of ['fast', 'generic/3x1x8', 'generic/8x1x9x2', 'tiled/32x32x8', 'matvec/3', 'tiled/64x64x16x65', 'naive/1']) {
       expect(() => chooseMatmul(problem({}), forced(bad))).toThrow(ScionError);
     }
   });

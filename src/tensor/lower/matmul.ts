@@ -78,11 +78,14 @@ export function launchMatmul(l: Lowering, s: MatmulLaunch): void {
     case 'naive':
       grid = [Math.ceil(n / 64), m, z];
       break;
-    case 'generic':
-      // Rows of A are read by scalars, uniform in a workgroup; so are rows of a transposed B, of four different columns.
-      Object.assign(switches, { AVEC: ta ? avec : 1, BVEC: tb ? 1 : bvec, CVEC: cvec, ROWS: choice.rows, COLS: choice.cols, LANES: choice.lanes });
-      grid = [Math.ceil(n / (4 * choice.cols * choice.lanes)), Math.ceil(m / choice.rows), z];
+    case 'generic': {
+      // Rows along K are read by scalars, or by pairs where that makes one word of two terms.
+      const pairs = !ta && tb && dtypeOf(s.b) === 'f16' && [k, lda, ldb, za, zb, a0, b0].every((x) => x % 2 === 0);
+      Object.assign(switches, { AVEC: ta ? avec : pairs ? 2 : 1, BVEC: tb ? (pairs ? 2 : 1) : bvec, CVEC: cvec });
+      Object.assign(switches, { ROWS: choice.rows, COLS: choice.cols, LANES: choice.lanes, HIGH: choice.high });
+      grid = [Math.ceil((n * choice.high) / (4 * choice.cols * choice.lanes)), Math.ceil(m / (choice.rows * choice.high)), z];
       break;
+    }
     case 'matvec': {
       const lanes = choice.split === 1 ? 16 : 64;
       Object.assign(switches, { ROWS: m === 1 ? 1 : MATVEC_ROWS, SPLIT: choice.split, LANES: lanes });

@@ -19,6 +19,8 @@ interface Options {
   readonly choice?: string;
   readonly profile?: Profile;
   readonly attrs?: MatmulAttrs;
+  /** Inputs to differentiate by; default all. */
+  readonly wrt?: readonly string[];
   /** Adds a third input. */
   readonly add?: boolean;
   /** A second product of the same operands, so that gradients accumulate. */
@@ -48,7 +50,7 @@ function matmulCase(o: Options): void {
       const y = matmul(a, b, { ...attrs, add });
       return o.twice ? { y, y2: matmul(a, b, { ...attrs, alpha: 0.5, add }) } : { y };
     },
-    wrt: Object.keys(inputs),
+    wrt: o.wrt ?? Object.keys(inputs),
     ...(o.choice ? { choices: { matmul: o.choice } } : {}),
     ...(o.profile ? { profile: o.profile } : {}),
     ...(o.limit ? { limits: { maxStorageBufferBindingSize: o.limit } } : {}),
@@ -58,7 +60,6 @@ function matmulCase(o: Options): void {
   });
 }
 
-const layouts = ['NN', 'NT', 'TN', 'TT'] as const;
 const sizes = [
   [1, 1, 1],
   [5, 3, 7],
@@ -66,43 +67,47 @@ const sizes = [
   [64, 68, 60],
 ] as const;
 
-// The generic kernel in every layout: odd sizes take the scalar forms, multiples of four the vector forms.
-for (const dtype of ['f32', 'f16'] as const) {
-  for (const [m, n, k] of sizes) for (const layout of layouts) matmulCase({ label: 'generic', m, n, k, layout, dtype, profile: 'generic' });
+// The generic kernel: odd sizes take the scalar forms, multiples of four the vector forms. The gradients of NT are an NN and
+// a TN product, those of TT are TT: few forward layouts run them all, and each kernel variant is compiled for a good reason.
+for (const [m, n, k] of sizes) for (const layout of ['NN', 'NT', 'TN']) matmulCase({ label: 'generic', m, n, k, layout, profile: 'generic' });
+matmulCase({ label: 'generic', m: 17, n: 31, k: 13, layout: 'TT', profile: 'generic' });
+for (const [m, n, k] of sizes.slice(2)) matmulCase({ label: 'generic', m, n, k, layout: 'NT', dtype: 'f16', profile: 'generic' });
+// K even and odd where two 16-bit terms are one word, few rows, a workgroup's last rows beyond the edge.
+for (const [m, n, k] of [
+  [19, 21, 22],
+  [7, 9, 15],
+]) {
+  matmulCase({ label: 'generic pairs', m, n, k, layout: 'NT', dtype: 'f16', profile: 'generic', wrt: [] });
 }
-
-// Batches, added tensors, accumulation, a scale, 16-bit weights beside f32 activations.
-for (const layout of ['NN', 'NT', 'TN'] as const) {
-  matmulCase({ label: 'batched', m: 9, n: 12, k: 20, batch: [2, 3], layout, profile: 'generic' });
-  matmulCase({ label: 'add twice', m: 11, n: 20, k: 33, layout, add: true, twice: true, attrs: { alpha: 0.25 }, profile: 'generic' });
-  matmulCase({ label: 'mixed', m: 11, n: 20, k: 33, layout, aDtype: 'f32', bDtype: 'f16', profile: 'generic' });
-}
-matmulCase({ label: 'batched add', m: 9, n: 7, k: 20, batch: [3], layout: 'NT', add: true, twice: true, dtype: 'f16', profile: 'generic' });
 // K beyond one block of 256 terms.
-matmulCase({ label: 'long', m: 5, n: 8, k: 1030, layout: 'NN', profile: 'generic' });
+matmulCase({ label: 'generic long', m: 5, n: 8, k: 1030, layout: 'NN', profile: 'generic' });
+matmulCase({ label: 'generic batched', m: 9, n: 12, k: 20, batch: [2, 3], layout: 'NT', profile: 'generic' });
+matmulCase({ label: 'generic batched', m: 9, n: 12, k: 20, batch: [2, 3], layout: 'TN', profile: 'generic' });
+
+// An added tensor, accumulation, a scale, 16-bit weights beside f32 activations.
+matmulCase({ label: 'add twice', m: 11, n: 20, k: 33, layout: 'NT', add: true, twice: true, attrs: { alpha: 0.25 }, profile: 'generic' });
+matmulCase({ label: 'add twice', m: 11, n: 21, k: 33, layout: 'NN', add: true, twice: true, attrs: { alpha: 0.25 }, profile: 'generic' });
+matmulCase({ label: 'batched add', m: 9, n: 7, k: 20, batch: [3], layout: 'NT', add: true, twice: true, dtype: 'f16', profile: 'generic' });
+matmulCase({ label: 'mixed', m: 11, n: 20, k: 34, layout: 'NT', aDtype: 'f32', bDtype: 'f16', profile: 'generic' });
 
 // Row windows: every operand and result beyond the limit in turn (rows of 256 bytes and more, windows of a few rows).
-for (const dtype of ['f32', 'f16'] as const) {
-  for (const layout of ['NN', 'NT', 'TN'] as const) {
-    matmulCase({ label: 'windowed', m: 70, n: 128, k: 192, layout, dtype, limit: 16384, profile: 'generic' });
-    matmulCase({ label: 'windowed add', m: 128, n: 192, k: 128, layout, dtype, limit: 16384, add: true, twice: true, profile: 'generic' });
-  }
-}
+for (const layout of ['NN', 'NT', 'TN']) matmulCase({ label: 'windowed', m: 70, n: 128, k: 192, layout, limit: 16384, profile: 'generic' });
+matmulCase({ label: 'windowed', m: 70, n: 128, k: 192, layout: 'NT', dtype: 'f16', limit: 16384, profile: 'generic' });
+matmulCase({ label: 'windowed add', m: 128, n: 192, k: 128, layout: 'NT', limit: 16384, add: true, twice: true, profile: 'generic' });
 matmulCase({ label: 'windowed batch', m: 16, n: 8, k: 24, batch: [10], layout: 'NT', limit: 4096, add: true, profile: 'generic' });
 
-// Few rows: one and four lanes' worth, split over lanes and not.
-for (const dtype of ['f32', 'f16'] as const) {
-  for (const [choice, profile] of [
-    ['matvec/1', 'generic'],
-    ['matvec/32', 'specialised'],
-  ] as const) {
-    matmulCase({ label: choice, m: 1, n: 37, k: 68, layout: 'NT', dtype, choice, profile, add: true });
-    matmulCase({ label: choice, m: 3, n: 37, k: 1044, layout: 'NT', dtype, choice, profile });
-  }
+// Few rows: one and four lanes' worth, split over lanes and not. Decoding has no gradient.
+for (const [choice, profile] of [
+  ['matvec/1', 'generic'],
+  ['matvec/32', 'specialised'],
+] as const) {
+  matmulCase({ label: choice, m: 1, n: 37, k: 68, layout: 'NT', choice, profile, add: true, wrt: [] });
+  matmulCase({ label: choice, m: 3, n: 37, k: 1044, layout: 'NT', choice, profile, wrt: [] });
+  matmulCase({ label: choice, m: 3, n: 37, k: 1044, layout: 'NT', dtype: 'f16', choice, profile, wrt: [] });
 }
 
 // The naive kernel, forced.
-for (const layout of layouts) matmulCase({ label: 'naive', m: 17, n: 31, k: 13, layout, choice: 'naive', add: true, twice: true });
+for (const layout of ['NT', 'TT']) matmulCase({ label: 'naive', m: 17, n: 31, k: 13, layout, choice: 'naive', add: true, twice: true });
 
 // Shared-memory tiles: scalar and vector loads, edges on every side, K split and not, every tile. The gradients of NT are
 // an NN and a TN product, those of TT are TT: two layouts run all four, and few pipelines are compiled (a second each).
