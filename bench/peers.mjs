@@ -156,7 +156,8 @@ async function stepRows(contenders, wanted, count, report) {
 
 async function firstRows(names, start, wanted, count, report) {
   if (!wanted('first step cold') && !wanted('first step warm')) return;
-  const found = { cold: {}, warm: {} };
+  const empty = () => Object.fromEntries(names.map((name) => [name, []]));
+  const found = { cold: empty(), warm: empty() };
   const losses = [];
   for (let r = 0; r < count; r++) {
     for (const name of names) {
@@ -167,7 +168,7 @@ async function firstRows(names, start, wanted, count, report) {
         ['cold', cold],
         ['warm', warm],
       ])
-        (found[kind][name] ??= []).push(x.seconds);
+        found[kind][name].push(x.seconds);
     }
   }
   const valid = losses.every((x) => Math.abs(x / losses[0] - 1) <= LOSS_TOLERANCE);
@@ -197,7 +198,7 @@ async function main() {
   // Its install script looks for files of other providers; the one that is used lies in the package.
   process.env.ONNXRUNTIME_NODE_INSTALL = 'skip';
   await ensureFolder(folder, 'the other libraries');
-  const env = { MESA_SHADER_CACHE_DIR: at('.cache', 'mesa'), ...savedEnv() };
+  const env = savedEnv();
   const names = ['scion', 'tfjs', 'jax', 'ort'];
   const rows = [];
   const report = (r) => {
