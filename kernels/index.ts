@@ -385,7 +385,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
 // Formula: P = exp(scale q k - L); dQ (+)= sum_j scale P (dO v_j - D) k_j over keys lo <= j < hi.
 // Shapes: DO [B,T,HS]; QKV, DQKV [B,T,(H+2K)S]; R [B,T,4]; L, D [B,H,T]. Writes only the query heads of DQKV.
 // Bindings: DO, QKV, DQKV (f32 or f16 storage), R (u32), L, D (f32).
-// Constants: switches VEC (2 or 1), SIZE (S / VEC, rounded up); grid x = T/64, y = H, z = B.
+// Constants: switches VEC (2 or 1), SIZE (S / VEC, rounded up); grid x = T H/64, z = B.
 // Numerics: f32 sums over keys in order; probabilities from the stored log-sum-exp, at most 1.
 #include "lib/tensor.wgsl" NAME=QKV BINDING=1 VEC=$(VEC)
 #include "lib/tensor.wgsl" NAME=DO BINDING=2 VEC=$(VEC)
@@ -398,8 +398,9 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) gid: vec3u) {
-  let t = gid.x;
-  let h = gid.y;
+  // Neighbours are heads of one token: they attend equally many keys, and a single new token still fills the lanes.
+  let t = gid.x / P.heads;
+  let h = gid.x - t * P.heads;
   let b = gid.z;
   if (t >= P.tokens) { return; }
   let row = b * P.tokens + t;
@@ -684,7 +685,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
 // Formula: O = softmax(scale Q K^T over keys lo <= j < hi) V; L = max + log(sum exp(score - max)).
 // Shapes: QKV [B,T,(H+2K)S]; R [B,T,4] u32 (lo, hi, qlo, qhi); O [B,T,HS]; L [B,H,T]; with CACHED also KV [B,C,2KS].
 // Bindings: QKV, R, O, L, and KV if CACHED (f32 or f16 storage; L f32, R u32).
-// Constants: switches VEC (2 or 1), SIZE (S / VEC, rounded up), CACHED, SOURCE (QKV, or KV if CACHED); grid x = T/64, y = H, z = B.
+// Constants: switches VEC (2 or 1), SIZE (S / VEC, rounded up), CACHED, SOURCE (QKV, or KV if CACHED); grid x = T H/64, z = B.
 // Numerics: f32; running maximum and sum over keys in order; a row without keys gives 0 and L = 0.
 #include "lib/tensor.wgsl" NAME=QKV BINDING=1 VEC=$(VEC)
 #include "lib/tensor.wgsl" NAME=O BINDING=2 VEC=$(VEC)
@@ -698,8 +699,9 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) gid: vec3u) {
-  let t = gid.x;
-  let h = gid.y;
+  // Neighbours are heads of one token: they attend equally many keys, and a single new token still fills the lanes.
+  let t = gid.x / P.heads;
+  let h = gid.x - t * P.heads;
   let b = gid.z;
   if (t >= P.tokens) { return; }
   let row = b * P.tokens + t;
@@ -3358,16 +3360,16 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) nwg:
 // Formula: (x_i, x_{i+S/2}) = (x_i cos - x_{i+S/2} sin, x_{i+S/2} cos + x_i sin), sin times \`sign\`.
 // Shapes: Y [B,T,(H+2K)S]; POS [B,T] u32; TABLE [C,S/2,2] (cos, sin).
 // Bindings: Y (f32 or f16 storage), POS (u32), TABLE (f32).
-// Constants: switch VEC (4 where S/2 is a multiple of 4, else 1); one thread VEC pairs, grid folded over x and y.
+// Constants: switch VEC (4 where S/2 is a multiple of 4, else 1); one thread VEC pairs of all heads, grid folded over x and y.
 // Numerics: f32 arithmetic, table from float64; a position past the table reads its last row.
 #include "lib/tensor.wgsl" NAME=Y BINDING=1 VEC=$(VEC)
 #include "lib/tensor.wgsl" NAME=TABLE BINDING=2 VEC=$(VEC)
 #include "lib/grid.wgsl"
 @group(0) @binding(3) var<storage, read_write> POS: array<u32>;
 struct Params {
-  n: u32,         // B T (H + K) half
+  n: u32,         // B T half
   half: u32,      // S / 2 / VEC
-  turned: u32,    // (H + K) S / 2 / VEC: what is turned of a row
+  heads: u32,     // H + K: the heads that are turned
   row: u32,       // (H + 2K) S / VEC
   capacity: u32,  // C
   sign: f32,
@@ -3378,11 +3380,8 @@ struct Params {
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lane: u32) {
   let i = flat_group(wg, nwg) * 64u + lane;
   if (i >= P.n) { return; }
-  let token = i / P.turned;
-  let rest = i - token * P.turned;
-  let head = rest / P.half;
-  let c = rest - head * P.half;
-  let at = token * P.row + head * P.half * 2u + c;
+  let token = i / P.half;
+  let c = i - token * P.half;
   let angle = (min(POS[token], P.capacity - 1u) * P.half + c) * 2u;
   let first = TABLE_load(angle);
   let second = TABLE_load(angle + 1u);
@@ -3393,10 +3392,14 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @
   let cosine = first;
   let sine = second * P.sign;
 #endif
-  let x = Y_load(at);
-  let y = Y_load(at + P.half);
-  Y_store(at, x * cosine - y * sine);
-  Y_store(at + P.half, y * cosine + x * sine);
+  var at = token * P.row + c;
+  for (var h = 0u; h < P.heads; h++) {
+    let x = Y_load(at);
+    let y = Y_load(at + P.half);
+    Y_store(at, x * cosine - y * sine);
+    Y_store(at + P.half, y * cosine + x * sine);
+    at += P.half * 2u;
+  }
 }
 `,
 };

@@ -2,7 +2,7 @@
 // Formula: P = exp(scale q k - L); dQ (+)= sum_j scale P (dO v_j - D) k_j over keys lo <= j < hi.
 // Shapes: DO [B,T,HS]; QKV, DQKV [B,T,(H+2K)S]; R [B,T,4]; L, D [B,H,T]. Writes only the query heads of DQKV.
 // Bindings: DO, QKV, DQKV (f32 or f16 storage), R (u32), L, D (f32).
-// Constants: switches VEC (2 or 1), SIZE (S / VEC, rounded up); grid x = T/64, y = H, z = B.
+// Constants: switches VEC (2 or 1), SIZE (S / VEC, rounded up); grid x = T H/64, z = B.
 // Numerics: f32 sums over keys in order; probabilities from the stored log-sum-exp, at most 1.
 #include "lib/tensor.wgsl" NAME=QKV BINDING=1 VEC=$(VEC)
 #include "lib/tensor.wgsl" NAME=DO BINDING=2 VEC=$(VEC)
@@ -15,8 +15,9 @@
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) gid: vec3u) {
-  let t = gid.x;
-  let h = gid.y;
+  // Neighbours are heads of one token: they attend equally many keys, and a single new token still fills the lanes.
+  let t = gid.x / P.heads;
+  let h = gid.x - t * P.heads;
   let b = gid.z;
   if (t >= P.tokens) { return; }
   let row = b * P.tokens + t;

@@ -2,7 +2,7 @@
 // Formula: O = softmax(scale Q K^T over keys lo <= j < hi) V; L = max + log(sum exp(score - max)).
 // Shapes: QKV [B,T,(H+2K)S]; R [B,T,4] u32 (lo, hi, qlo, qhi); O [B,T,HS]; L [B,H,T]; with CACHED also KV [B,C,2KS].
 // Bindings: QKV, R, O, L, and KV if CACHED (f32 or f16 storage; L f32, R u32).
-// Constants: switches VEC (2 or 1), SIZE (S / VEC, rounded up), CACHED, SOURCE (QKV, or KV if CACHED); grid x = T/64, y = H, z = B.
+// Constants: switches VEC (2 or 1), SIZE (S / VEC, rounded up), CACHED, SOURCE (QKV, or KV if CACHED); grid x = T H/64, z = B.
 // Numerics: f32; running maximum and sum over keys in order; a row without keys gives 0 and L = 0.
 #include "lib/tensor.wgsl" NAME=QKV BINDING=1 VEC=$(VEC)
 #include "lib/tensor.wgsl" NAME=O BINDING=2 VEC=$(VEC)
@@ -16,8 +16,9 @@
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) gid: vec3u) {
-  let t = gid.x;
-  let h = gid.y;
+  // Neighbours are heads of one token: they attend equally many keys, and a single new token still fills the lanes.
+  let t = gid.x / P.heads;
+  let h = gid.x - t * P.heads;
   let b = gid.z;
   if (t >= P.tokens) { return; }
   let row = b * P.tokens + t;

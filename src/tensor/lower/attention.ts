@@ -29,6 +29,8 @@ function chooseAttention(l: Lowering, node: Node): Family {
     return forced as Family;
   }
   if (l.facts.profile === 'specialised') return 'tile';
+  // A block of rows is mostly empty where few tokens meet a cache.
+  if (node.op.name === 'attention_cached' && node.inputs[0].shape[1] < 8) return 'naive';
   return node.op.cost(node).flops < SMALL ? 'naive' : 'rows';
 }
 
@@ -44,6 +46,11 @@ function vecOf(family: Family, headSize: number, pairs: boolean): number {
 /** Length of private arrays in units of VEC: few classes, so that head sizes share kernels. */
 function sizeClass(headSize: number, vec: number): number {
   return Math.max(16, 2 ** Math.ceil(Math.log2(headSize))) / vec;
+}
+
+/** Workgroups of a launch over query rows; the naive kernels fold heads into the first axis. */
+function gridOf(family: Family, tokens: number, rows: number, heads: number, batch: number): readonly [number, number, number] {
+  return family === 'naive' ? [Math.ceil((tokens * heads) / rows), 1, batch] : [Math.ceil(tokens / rows), heads, batch];
 }
 
 /** The uniform fields shared by all attention kernels. */
@@ -82,7 +89,7 @@ export function lowerAttention(l: Lowering, node: Node): void {
     switches: { VEC, SIZE: sizeClass(headSize, VEC), CACHED: cached, SOURCE: cached ? 'KV' : 'QKV' },
     bind: { QKV: qkv, O: node.outputs[0], R: ranges, L: node.outputs[1], ...(cached ? { KV: node.inputs[1] } : {}) },
     params: paramsOf(node, VEC, T, keys, cached, false),
-    grid: [Math.ceil(T / FAMILIES[family].forward), heads, B],
+    grid: gridOf(family, T, FAMILIES[family].forward, heads, B),
   });
 }
 
@@ -111,6 +118,6 @@ export function lowerAttentionGrad(l: Lowering, node: Node): void {
     flops: 2 * B * heads * T * headSize,
   });
   const bind = { QKV: qkv, DO: dOut, DQKV: node.outputs[0], R: ranges, L: stats, D: dots };
-  l.dispatch({ kernel: `attention/attention_grad_q_${family}`, switches, bind, params, grid: [Math.ceil(T / query), heads, B], flops: (flops * 3) / 7 });
+  l.dispatch({ kernel: `attention/attention_grad_q_${family}`, switches, bind, params, grid: gridOf(family, T, query, heads, B), flops: (flops * 3) / 7 });
   l.dispatch({ kernel: `attention/attention_grad_kv_${family}`, switches, bind, params, grid: [Math.ceil(T / key), kvHeads, B], flops: (flops * 4) / 7 });
 }

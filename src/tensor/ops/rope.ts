@@ -159,12 +159,12 @@ export const ROPE: Op = {
     const VEC = headSize % 8 === 0 ? 4 : 1;
     const [B, T] = qkv.shape;
     const half = headSize / 2 / VEC;
-    const n = B * T * (heads + kvHeads) * half;
+    const n = B * T * half;
     l.dispatch({
       kernel: 'rope/rope',
       switches: { VEC },
       bind: { Y: node.outputs[0], POS: positions, TABLE: table },
-      params: { n, half, turned: (heads + kvHeads) * half, row: (heads + 2 * kvHeads) * half * 2, capacity: table.shape[0], sign: node.attrs.sign as number },
+      params: { n, half, heads: heads + kvHeads, row: (heads + 2 * kvHeads) * half * 2, capacity: table.shape[0], sign: node.attrs.sign as number },
       grid: foldGrid(Math.ceil(n / 64)),
     });
   },
