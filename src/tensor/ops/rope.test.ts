@@ -9,7 +9,11 @@ const folder = join(import.meta.dirname, '../../../test/golden/llama/rope');
 
 interface Kind {
   readonly name: string;
-  readonly config: { readonly max_position_embeddings: number; readonly rope_theta: number; readonly rope_scaling: Readonly<Record<string, number | string>> | null };
+  readonly config: {
+    readonly max_position_embeddings: number;
+    readonly rope_theta: number;
+    readonly rope_scaling: Readonly<Record<string, number | string>> | null;
+  };
   readonly attentionFactor: number;
 }
 
