@@ -5,7 +5,7 @@
  * Ratio: the best peer's seconds over ours. Cold: an empty driver cache and a new process, to the first loss.
  */
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
@@ -188,6 +188,13 @@ function print({ name, shape, ours, peers, ratio, goal, ok, valid }) {
   say(`${name.padEnd(20)} ${shape.padEnd(14)} scion ${ours.toPrecision(3)} s; ${peer}; ${ratio.toFixed(2)}x (goal ${goalText(goal)}) ${verdict}`);
 }
 
+/** Puts a row into a file of results, in place of an older one of the same name and shape: a long bench may be made in parts. */
+function keep(path, head, r) {
+  const old = existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')).rows : [];
+  const rows = old.filter((o) => o.name !== r.name || o.shape !== r.shape);
+  writeFileSync(path, `${JSON.stringify({ ...head, rows: [...rows, r] }, null, 2)}\n`);
+}
+
 async function main() {
   const { argv } = process;
   const value = (flag) => (argv.includes(flag) ? argv[argv.indexOf(flag) + 1] : undefined);
@@ -201,12 +208,14 @@ async function main() {
   const env = savedEnv();
   const names = ['scion', 'tfjs', 'jax', 'ort'];
   const rows = [];
+  const out = value('--out');
+  let device = '';
   const report = (r) => {
     rows.push(r);
     print(r);
+    if (out) keep(out, { device, cores: cpus().length }, { ...r, rounds: quick ? 'quick' : 'full' });
   };
   const contenders = names.map((name) => new Contender(name, node, env));
-  let device = '';
   try {
     for (const c of contenders) {
       const { ready } = await c.next();
@@ -219,8 +228,6 @@ async function main() {
   }
   await firstRows(names.slice(0, 3), [node, env], wanted, quick ? 1 : 3, report);
   const result = { device, cores: cpus().length, quick, rows };
-  const out = value('--out');
-  if (out) writeFileSync(out, `${JSON.stringify(result, null, 2)}\n`);
   if (argv.includes('--json')) process.stdout.write(`${JSON.stringify(result)}\n`);
   return 0;
 }
