@@ -93,7 +93,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
       // The second signal does not wait for a clean save.
       if (stop.requested) term.exit(130);
       stop.requested = true;
-      status.note(`${signal}: finishing the step under way, saving, then stopping (again to stop at once)`);
+      status.note(`${signal}: stopping after what is under way; a training run saves first (again to stop at once)`);
     });
     try {
       await command.run(context);

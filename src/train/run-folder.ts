@@ -4,7 +4,7 @@
  */
 import { ScionError } from '../base/errors.ts';
 import { joinPath } from '../base/path.ts';
-import { listCheckpoints, recoverCheckpoints } from '../checkpoint/folders.ts';
+import { listCheckpoints, makeDurableDir, recoverCheckpoints } from '../checkpoint/folders.ts';
 import { loadLatest } from '../checkpoint/load.ts';
 import { acquireLock, type FolderLock } from '../checkpoint/lock.ts';
 import { hashJson } from '../checkpoint/manifest.ts';
@@ -62,11 +62,11 @@ export class RunFolder implements Checkpointer {
   static async open(options: RunFolderOptions): Promise<RunFolder> {
     const machine = await host();
     const { files } = machine;
-    await files.makeDir(options.dir);
+    await makeDurableDir(files, options.dir);
     const lock = await acquireLock(machine, options.dir);
     const folder = new RunFolder(options, lock);
     try {
-      await files.makeDir(folder.checkpoints);
+      await makeDurableDir(files, folder.checkpoints);
       for (const removed of await recoverCheckpoints(files, folder.checkpoints)) folder.notes.push(`removed what an interrupted save left: ${removed}`);
       const existing = await listCheckpoints(files, folder.checkpoints);
       if (existing.length > 0 && !options.resume) {
