@@ -28,7 +28,7 @@ export interface SampleSize {
 
 /** `full` for `npm start`; `quick` for the page and for tests. */
 export const SAMPLE_SIZES: Readonly<Record<'full' | 'quick', SampleSize>> = {
-  full: { vocabulary: 2048, hidden: 96, intermediate: 256, layers: 2, heads: 4, tokens: 128, batch: 4, steps: 640, peakRate: 0.008, validation: 120 },
+  full: { vocabulary: 2048, hidden: 96, intermediate: 256, layers: 2, heads: 4, tokens: 128, batch: 4, steps: 800, peakRate: 0.008, validation: 120 },
   quick: { vocabulary: 1024, hidden: 64, intermediate: 172, layers: 2, heads: 4, tokens: 64, batch: 4, steps: 60, peakRate: 0.008, validation: 24 },
 };
 

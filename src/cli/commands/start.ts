@@ -47,7 +47,7 @@ async function userTexts(context: Context): Promise<{ texts: RunTexts; probes: P
 }
 
 /** What the model continues each prompt with, greedily, up to a line's end. */
-async function ask(run: Run, tokenizer: Tokenizer, probes: readonly Probe[]): Promise<string[]> {
+async function ask(run: Run, tokenizer: Tokenizer, probes: readonly Probe[]): Promise<{ answers: string[]; planned: number }> {
   const { model, tokens, precision } = run.options.setup;
   const generator = Generator.attach(run.trainer.stepper.session, model, { precision, capacity: tokens });
   try {
@@ -59,7 +59,7 @@ async function ask(run: Run, tokenizer: Tokenizer, probes: readonly Probe[]): Pr
       const whole = tokenizer.decode([...start, ...ids]);
       answers.push(whole.slice(tokenizer.decode(start).length).split('\n')[0]);
     }
-    return answers;
+    return { answers, planned: generator.memory.total };
   } finally {
     generator.session.destroy();
   }
@@ -122,11 +122,13 @@ export const command: Command = {
       print(
         `text       ${bytes(data.trainBytes)} to learn from, ${bytes(data.validation.bytes)} held out, ${(data.trainBytes / data.statistics.tokensKept).toFixed(2)} bytes a token`,
       );
-      const before = run.firstStep === 0 ? await ask(run, tokenizer, probes) : probes.map(() => '…');
+      const before = run.firstStep === 0 ? (await ask(run, tokenizer, probes)).answers : probes.map(() => '…');
       const trained = await run.train();
       if (trained.interrupted)
         throw new ScionError('interrupted', `stopped at step ${trained.steps}, saved; go on with: npx scion start --resume --out ${out}`);
-      const after = await ask(run, tokenizer, probes);
+      const { answers: after, planned: generator } = await ask(run, tokenizer, probes);
+      // The generator shares the run's weights; its cache and programs come on top while it answers.
+      const planned = run.plans.memory.total + generator;
       const model = joinPath(out, 'model');
       await run.exportModel(model);
       const last = trained.lastValidation?.bitsPerByte ?? Number.NaN;
@@ -136,7 +138,7 @@ export const command: Command = {
         `held-out   ${trained.firstValidation?.bitsPerByte.toFixed(3)} → ${last.toFixed(3)} bits per byte; an order-5 byte n-gram model on the same split: ${ngram.toFixed(3)}${last < ngram ? ' (beaten)' : ''}`,
       );
       print(
-        `speed      ${si(trained.tokensPerSecond)} tokens/s, ${si(trained.flopsPerSecond)}FLOP/s; memory ${bytes(run.trainer.stepper.device.peakBytes)} (planned ${bytes(run.plans.memory.total)} and the generator)`,
+        `speed      ${si(trained.tokensPerSecond)} tokens/s, ${si(trained.flopsPerSecond)}FLOP/s; memory ${bytes(run.trainer.stepper.device.peakBytes)} (planned ${bytes(planned)})`,
       );
       print('');
       probes.forEach((p, i) => {
@@ -152,7 +154,7 @@ export const command: Command = {
         ...(await runFigures(run, trained)),
         params: parameters,
         ngramBitsPerByte: ngram,
-        peakBytesPlanned: run.plans.memory.total,
+        peakBytesPlanned: planned,
         peakBytesMeasured: run.trainer.stepper.device.peakBytes,
         model,
         questions: probes.map((p, i) => ({ prompt: p.prompt, answer: p.answer, before: before[i], after: after[i] })),
