@@ -16,7 +16,7 @@ const FAMILIES = {
 } as const;
 
 /** FLOPs of a launch below which compiling the longer kernel takes longer on a CPU adapter than it ever gains. */
-const SMALL = 2 ** 21;
+const SMALL = 2 ** 23;
 
 type Family = keyof typeof FAMILIES;
 

@@ -85,10 +85,14 @@ function legal(c: MatmulChoice, p: MatmulProblem, facts: DeviceFacts): boolean {
   }
 }
 
-/** Lanes of the generic kernel: the widest workgroup that leaves the fewest columns idle (N = 96 fills 12 lanes, wastes a quarter of 16). */
+/**
+ * Lanes of the generic kernel: 64 columns a workgroup, as fast as wider ones in the committed sweep and one variant for most sizes;
+ * twelve lanes where they leave fewer columns idle (N = 96 fills them, and wastes a quarter of two workgroups of 64).
+ */
 function genericLanes(n: number, high: number): number {
   const covered = (lanes: number) => Math.ceil((n * high) / (8 * lanes)) * lanes;
-  return [16, 12, 8].reduce((best, lanes) => (covered(lanes) < covered(best) ? lanes : best));
+  const usual = 8 * high;
+  return covered(12) < covered(usual) ? 12 : usual;
 }
 
 /** The kernel for Z x [M, K] x [K, N] with operands stored as the problem says. */
