@@ -145,11 +145,8 @@ export function planGraph(graph: Graph, options: PlanOptions): Plan {
   });
   for (const [, v] of outputs) last.set(rootOf(v).id, sequence.length);
   const alias = new Map<number, number>();
-  const homeOf = (v: Value): number => {
-    let id = rootOf(v).id;
-    for (let next = alias.get(id); next !== undefined; next = alias.get(id)) id = next;
-    return id;
-  };
+  // What is taken over is a home already, so one look-up ends every chain.
+  const homeOf = (v: Value): number => alias.get(rootOf(v).id) ?? rootOf(v).id;
   const roots = new Map<number, Value>();
   const copies = new Map<number, { from: Value; to: Value }[]>();
   sequence.forEach((node, t) => {
@@ -178,12 +175,6 @@ export function planGraph(graph: Graph, options: PlanOptions): Plan {
       roots.set(output.id, output);
     }
   });
-  // An aliased chain lives until its last member does.
-  for (const [id] of alias) {
-    let home = id;
-    for (let next = alias.get(home); next !== undefined; next = alias.get(home)) home = next;
-    last.set(home, Math.max(last.get(home) ?? 0, last.get(id) ?? 0));
-  }
 
   const lowering = new LoweringContext(facts, homeOf);
   sequence.forEach((node, t) => {

@@ -4,7 +4,7 @@
  */
 import { ScionError } from '../base/errors.ts';
 import { CONSTANT, DATA, isLeaf, type Scalar, STATE, type Value } from './graph.ts';
-import type { RefTensor, StepScalars } from './op.ts';
+import type { ParamValue, RefTensor, StepScalars } from './op.ts';
 import { sizeOf } from './types.ts';
 
 /** Values for leaves: by data, state or constant name. */
@@ -51,6 +51,11 @@ export function evaluateReference(values: readonly Value[], feeds: RefFeeds, sca
     });
   }
   return values.map((v) => done.get(v.id) as RefTensor);
+}
+
+/** A scalar as a kernel's parameter: the number itself, or looked up at each run. */
+export function scalarParam(scalar: Scalar): ParamValue {
+  return typeof scalar === 'number' ? scalar : (step) => resolveScalar(scalar, step);
 }
 
 /** A scalar's value in this run. */

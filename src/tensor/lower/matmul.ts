@@ -5,8 +5,8 @@
  */
 import { ScionError } from '../../base/errors.ts';
 import { type Node, type Scalar, type Value, view } from '../graph.ts';
-import { foldGrid, type Lowering, type Operand, type StepScalars } from '../op.ts';
-import { resolveScalar } from '../reference.ts';
+import { foldGrid, type Lowering, type Operand } from '../op.ts';
+import { scalarParam } from '../reference.ts';
 import { type DType, dtypeBytes, sizeOf } from '../types.ts';
 import { chooseMatmul, MATVEC_ROWS } from './choose_matmul.ts';
 import { matmulDims } from './matmul_dims.ts';
@@ -109,8 +109,7 @@ export function launchMatmul(l: Lowering, s: MatmulLaunch): void {
   const read = bytesOf(s.a, z * m * k) + bytesOf(s.b, z * k * n);
   const written = bytesOf(s.c, z * m * n) + (s.d ? bytesOf(s.d, z * m * n) : 0);
   const flops = 2 * z * m * n * k;
-  const scale = s.alpha ?? 1;
-  const alpha = typeof scale === 'number' ? scale : (step: StepScalars) => resolveScalar(scale, step);
+  const alpha = scalarParam(s.alpha ?? 1);
   const accumulate = s.accumulate ? 1 : 0;
   const sizes = { m, n, k, lda, ldb, ldc, za, zb };
   const kernel = `matmul/matmul_${choice.kernel}`;

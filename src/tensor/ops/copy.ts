@@ -4,7 +4,7 @@
  */
 import type { Attrs, Scalar, Value } from '../graph.ts';
 import { foldGrid, type Op } from '../op.ts';
-import { resolveScalar } from '../reference.ts';
+import { scalarParam } from '../reference.ts';
 import { byteSize, type DType, require_, sizeOf } from '../types.ts';
 
 /** y = scale * x, stored as `dtype`. */
@@ -22,31 +22,22 @@ export const COPY: Op = {
     if (dy) g.contribute([0], ([into]) => [node.graph.apply1(COPY, [dy], { scale: node.attrs.scale, dtype: node.inputs[0].dtype }, into)]);
   },
   lower(l, node) {
-    const scale = node.attrs.scale as Scalar;
-    // Flat: the tail of the last vector falls into the allocation's padding.
-    const n4 = Math.ceil(sizeOf(node.outputs[0].shape) / 4);
-    const xs = l.windows(node.inputs[0]);
-    const ys = l.windows(node.outputs[0]);
-    if (xs.length === 1 && ys.length === 1) {
-      l.dispatch({
-        kernel: 'elementwise/copy',
-        bind: { X: node.inputs[0], Y: node.outputs[0] },
-        params: { n4, scale: typeof scale === 'number' ? scale : (s) => resolveScalar(scale, s), accumulate: l.accumulates(0) ? 1 : 0 },
-        grid: foldGrid(Math.ceil(n4 / 64)),
-      });
-      return;
-    }
+    const [x] = node.inputs;
+    const [y] = node.outputs;
+    const scale = scalarParam(node.attrs.scale as Scalar);
+    const width = sizeOf(y.shape) / Math.max(1, y.shape[0] ?? 1);
+    const rowBytes = (v: Value) => (byteSize(v) / Math.max(1, sizeOf(v.shape))) * width;
     // The finer of the two window lists fits both, since both are cut at powers of two rows.
-    const fine = xs.length >= ys.length ? xs : ys;
-    const width = sizeOf(node.outputs[0].shape) / Math.max(1, node.outputs[0].shape[0]);
-    const bytes = (v: Value) => (byteSize(v) / Math.max(1, sizeOf(v.shape))) * width;
-    for (const w of fine) {
-      const part = Math.ceil((w.rows * width) / 4);
+    const [xs, ys] = [l.windows(x), l.windows(y)];
+    for (const w of xs.length >= ys.length ? xs : ys) {
+      const part = (v: Value) => (xs.length === 1 && ys.length === 1 ? v : l.rows(v, rowBytes(v), w.row, w.rows));
+      // Flat: the tail of the last vector falls into the allocation's padding.
+      const n4 = Math.ceil((w.rows * width) / 4);
       l.dispatch({
         kernel: 'elementwise/copy',
-        bind: { X: l.rows(node.inputs[0], bytes(node.inputs[0]), w.row, w.rows), Y: l.rows(node.outputs[0], bytes(node.outputs[0]), w.row, w.rows) },
-        params: { n4: part, scale: typeof scale === 'number' ? scale : (s) => resolveScalar(scale, s), accumulate: l.accumulates(0) ? 1 : 0 },
-        grid: foldGrid(Math.ceil(part / 64)),
+        bind: { X: part(x), Y: part(y) },
+        params: { n4, scale, accumulate: l.accumulates(0) ? 1 : 0 },
+        grid: foldGrid(Math.ceil(n4 / 64)),
       });
     }
   },

@@ -5,7 +5,7 @@
  */
 import type { Attrs, Scalar, Value } from '../graph.ts';
 import { foldGrid, type Op } from '../op.ts';
-import { resolveScalar } from '../reference.ts';
+import { scalarParam } from '../reference.ts';
 import { byteSize, require_, sizeOf } from '../types.ts';
 import { COPY, scaled } from './copy.ts';
 
@@ -112,7 +112,7 @@ export const ELEMENTWISE: Op = {
       kernel: 'elementwise/elementwise',
       switches: { BINARY: b !== undefined },
       bind: b ? { A: a, Y: node.outputs[0], B: b } : { A: a, Y: node.outputs[0] },
-      params: { n4, f: POINTWISE[String(node.attrs.f)].code, c: typeof c === 'number' ? c : (s) => resolveScalar(c, s), accumulate: l.accumulates(0) ? 1 : 0 },
+      params: { n4, f: POINTWISE[String(node.attrs.f)].code, c: scalarParam(c), accumulate: l.accumulates(0) ? 1 : 0 },
       grid: foldGrid(Math.ceil(n4 / 64)),
     });
   },

@@ -5,7 +5,7 @@
 import { philox } from '../../base/random.ts';
 import type { Graph, Scalar, Value } from '../graph.ts';
 import { foldGrid, type Op } from '../op.ts';
-import { resolveScalar } from '../reference.ts';
+import { scalarParam } from '../reference.ts';
 import { byteSize, type DType, require_, type Shape, sizeOf } from '../types.ts';
 
 /** A stream of random numbers; both are u32. */
@@ -34,7 +34,7 @@ export const RANDOM: Op = {
       kernel: 'random/random',
       switches: { BITS: kind === 'bits', NORMAL: kind === 'normal' },
       bind: { Y: node.outputs[0] },
-      params: { n4, seed: (s) => resolveScalar(seed, s), stream: (s) => resolveScalar(stream, s), ...(kind === 'bits' ? {} : { scale, shift }) },
+      params: { n4, seed: scalarParam(seed), stream: scalarParam(stream), ...(kind === 'bits' ? {} : { scale, shift }) },
       grid: foldGrid(Math.ceil(n4 / 64)),
     });
   },

@@ -5,7 +5,7 @@
  */
 import type { Scalar, Value } from '../graph.ts';
 import { foldGrid, type Op } from '../op.ts';
-import { resolveScalar } from '../reference.ts';
+import { scalarParam } from '../reference.ts';
 import { require_, sizeOf } from '../types.ts';
 
 /** Word indices; `kernels/lib/step.wgsl` keeps the same list. */
@@ -124,7 +124,7 @@ export const LOSS_SEED: Op = {
     l.dispatch({
       kernel: 'loss/loss_seed',
       bind: { STEP: node.inputs[0], Y: node.outputs[0] },
-      params: { n, weight: typeof weight === 'number' ? weight : (s) => resolveScalar(weight, s) },
+      params: { n, weight: scalarParam(weight) },
       grid: foldGrid(Math.ceil(n / 64)),
     });
   },
@@ -176,15 +176,14 @@ export const STEP_FINISH: Op = {
       block0 += blocksOf(sizeOf(grad.shape));
     }
     const a = node.attrs;
-    const scalar = (s: Scalar) => (typeof s === 'number' ? s : (x: Readonly<Record<string, number>>) => resolveScalar(s, x));
     l.dispatch({
       kernel: 'optim/step_finish',
       bind: { PARTIALS: partials, BIAS: bias, STEP: step },
       params: {
         blocks,
         clip: a.clip as number,
-        lr: scalar(a.lr as Scalar),
-        biasBase: scalar(a.biasBase as Scalar),
+        lr: scalarParam(a.lr as Scalar),
+        biasBase: scalarParam(a.biasBase as Scalar),
         biasEntries: sizeOf(bias.shape) / 2,
         dynamicScale: a.dynamicScale ? 1 : 0,
         growthInterval: a.growthInterval as number,
