@@ -6,6 +6,7 @@
 
 import { joinPath } from '../base/path.ts';
 import { exportHf } from '../checkpoint/hf.ts';
+import type { ReadParameter } from '../checkpoint/source.ts';
 import { PackLoader } from '../data/loader.ts';
 import type { DeviceOptions } from '../gpu/device.ts';
 import { GpuDevice } from '../gpu/device.ts';
@@ -17,7 +18,6 @@ import { saveTokenizer, type Tokenizer } from '../text/tokenizer.ts';
 import type { RunData } from './data.ts';
 import { planTraining, type TrainPlans, type TrainSetup } from './programs.ts';
 import { joinHooks, RunFolder } from './run-folder.ts';
-import type { ReadParameter } from './stepper.ts';
 import { Trainer, type TrainHooks, type TrainResult } from './trainer.ts';
 
 /** What a run is made of. */

@@ -4,19 +4,18 @@
  * files, schedules or data sources; the trainer does.
  */
 import { ScionError } from '../base/errors.ts';
+import type { ReadParameter } from '../checkpoint/source.ts';
 import type { Batch } from '../data/loader.ts';
 import { batchTables } from '../data/pack.ts';
 import type { GpuDevice } from '../gpu/device.ts';
 import { initialValues, listParameters, weightName } from '../nn/parameters.ts';
+import type { StepScalars } from '../tensor/op.ts';
 import { biasTable, freshStepState, readRecord, STEP, STEP_RING, type StepRecord } from '../tensor/ops/step_state.ts';
 import { type Feeds, type MemoryUse, Session } from '../tensor/session.ts';
 import { BIAS_ENTRIES, type TrainPlans, type TrainSetup } from './programs.ts';
 
 /** Loss scale that mixed precision starts with (Micikevicius et al. 2018 use 2^8 to 2^15); it halves and doubles by itself. */
 export const FIRST_LOSS_SCALE = 1024;
-
-/** Gives a parameter's f32 values by scion's name. */
-export type ReadParameter = (name: string) => Promise<Float32Array>;
 
 /** A model in training on one device. */
 export class Stepper {
@@ -67,16 +66,12 @@ export class Stepper {
     });
   }
 
-  /** Takes over counters after the states were loaded from a checkpoint. 16-bit copies are made again from the masters. */
+  /** Takes over counters after the states were loaded from a checkpoint, which makes the 16-bit copies again from the masters. */
   async resumed(): Promise<void> {
     const words = (await this.session.readState('step')) as Uint32Array;
     this.attempted = words[STEP.attempted];
     this.recorded = this.attempted;
     this.lastT = words[STEP.t];
-    if (this.setup.precision !== 'mixed') return;
-    for (const p of listParameters(this.setup.model)) {
-      if (p.group === 'decay') this.session.writeState(weightName(p.name), await this.session.readState(p.name));
-    }
   }
 
   /** Adam's t as last read. */
@@ -96,7 +91,15 @@ export class Stepper {
     return { feeds: { ids, positions, ranges, labels, order, starts, segmentIds }, segments };
   }
 
-  /** Forward and backward of one batch without an update: gradients are added to what is there. For tests and probes. */
+  /** What the update program is fed: bias corrections from the next t on, and the step's rate. */
+  updateInputs(learningRate: number): { feeds: Feeds; scalars: StepScalars } {
+    const { optimizer } = this.setup;
+    const [beta1, beta2] = optimizer.kind === 'adamw' ? [optimizer.beta1, optimizer.beta2] : [0, 0];
+    const biasBase = this.lastT + 1;
+    return { feeds: { bias: biasTable(biasBase, BIAS_ENTRIES, beta1, beta2) }, scalars: { lr: learningRate, biasBase } };
+  }
+
+  /** Forward and backward of one batch without an update: gradients are added to what is there. */
   accumulate(batch: Batch, weight: number): void {
     const { feeds, segments } = this.feedsOf(batch);
     this.session.programs.micro.run(feeds, { weight, segments });
@@ -107,15 +110,10 @@ export class Stepper {
     if (this.room < 1) throw new ScionError('internal', `${STEP_RING} steps without reading records; call records()`);
     const labels = micros.reduce((sum, b) => sum + b.tokens, 0);
     if (labels === 0) throw new ScionError('input', 'a step has no label to learn from: all its tokens are padding or ignored');
-    const { micro, update } = this.session.programs;
-    for (const batch of micros) {
-      const { feeds, segments } = this.feedsOf(batch);
-      micro.run(feeds, { weight: 1 / labels, segments });
-    }
-    const { optimizer } = this.setup;
-    const [beta1, beta2] = optimizer.kind === 'adamw' ? [optimizer.beta1, optimizer.beta2] : [0, 0];
-    const base = this.lastT + 1;
-    update.run({ bias: biasTable(base, BIAS_ENTRIES, beta1, beta2) }, { lr: learningRate, biasBase: base });
+    const { update } = this.session.programs;
+    for (const batch of micros) this.accumulate(batch, 1 / labels);
+    const { feeds, scalars } = this.updateInputs(learningRate);
+    update.run(feeds, scalars);
     this.attempted++;
   }
 

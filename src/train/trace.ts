@@ -6,9 +6,7 @@
 import type { Batch } from '../data/loader.ts';
 import { Profiler } from '../gpu/profiler.ts';
 import { host } from '../host/index.ts';
-import { biasTable } from '../tensor/ops/step_state.ts';
 import type { Program } from '../tensor/session.ts';
-import { BIAS_ENTRIES } from './programs.ts';
 import type { Stepper } from './stepper.ts';
 
 interface TraceEvent {
@@ -78,10 +76,8 @@ export async function profileStep(stepper: Stepper, batch: Batch, learningRate: 
     const { micro, update } = stepper.session.programs;
     const { feeds, segments } = await span(HOST, 'batch tables', () => stepper.feedsOf(batch));
     await one(micro, feeds, { weight: 1 / batch.tokens, segments });
-    const { optimizer } = stepper.setup;
-    const base = stepper.goodSteps + 1;
-    const bias = optimizer.kind === 'adamw' ? biasTable(base, BIAS_ENTRIES, optimizer.beta1, optimizer.beta2) : biasTable(base, BIAS_ENTRIES, 0, 0);
-    await one(update, { bias }, { lr: learningRate, biasBase: base });
+    const { feeds: updateFeeds, scalars } = stepper.updateInputs(learningRate);
+    await one(update, updateFeeds, scalars);
     stepper.attempted++;
     await span(TRANSFER, 'step record', () => stepper.records());
   } finally {

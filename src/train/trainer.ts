@@ -5,6 +5,7 @@
  * read when the steps are slow anyway, or every `stopAfterBad` steps at the latest.
  */
 import { isScionError, ScionError } from '../base/errors.ts';
+import type { ReadParameter } from '../checkpoint/source.ts';
 import { type Batch, sequentialBatches } from '../data/loader.ts';
 import type { Pack } from '../data/pack.ts';
 import type { GpuDevice } from '../gpu/device.ts';
@@ -12,7 +13,7 @@ import { host } from '../host/index.ts';
 import { learningRate, type Schedule } from '../optim/schedule.ts';
 import type { StepRecord } from '../tensor/ops/step_state.ts';
 import type { TrainPlans, TrainSetup } from './programs.ts';
-import { type ReadParameter, Stepper } from './stepper.ts';
+import { Stepper } from './stepper.ts';
 
 /** Batches in training order, with a position that can be saved (`PackLoader` is one). */
 export interface BatchSource {

@@ -5,6 +5,7 @@
 import { ScionError } from '../../base/errors.ts';
 import { joinPath } from '../../base/path.ts';
 import { importHf } from '../../checkpoint/hf.ts';
+import type { ReadParameter } from '../../checkpoint/source.ts';
 import { readDocuments } from '../../data/documents.ts';
 import { collate, splitByHash } from '../../data/loader.ts';
 import { host } from '../../host/index.ts';
@@ -16,7 +17,6 @@ import { loadTokenizer, type Tokenizer, tokenizerFromModel } from '../../text/to
 import { prepareRunData } from '../../train/data.ts';
 import type { TrainSetup } from '../../train/programs.ts';
 import { Run } from '../../train/run.ts';
-import type { ReadParameter } from '../../train/stepper.ts';
 import { profileStep } from '../../train/trace.ts';
 import type { Command } from '../command.ts';
 import { bytes, duration, si, sparkline } from '../status.ts';

@@ -4,16 +4,10 @@
  * weight sums in fixed groups, two launches.
  */
 import type { Attrs, Node, Value } from '../graph.ts';
+import type { HeadLayout } from '../lower/heads.ts';
 import { columnSum, rowFrame, rowGroups } from '../lower/rows.ts';
 import type { Op } from '../op.ts';
 import { byteSize, require_, sizeOf, type TensorType } from '../types.ts';
-
-/** How a qkv row is laid out: H query heads, K key heads, K value heads of S elements. */
-export interface HeadLayout {
-  readonly heads: number;
-  readonly kvHeads: number;
-  readonly headSize: number;
-}
 
 interface HeadAttrs extends HeadLayout {
   readonly eps: number;
