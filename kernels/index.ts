@@ -1518,6 +1518,21 @@ fn $(NAME)_load(i: u32) -> vec2f { return $(NAME)[i]; }
 fn $(NAME)_load(i: u32) -> f32 { return $(NAME)[i]; }
 #endif
 `,
+  "lib/matmul_params.wgsl": `// What every matmul kernel is told: sizes, row strides, batch strides and offsets in elements, the factor, and whether
+// C adds to what it holds. kpart, under SPLITK: the length of a part of K.
+struct Params {
+  m: u32, n: u32, k: u32,
+  lda: u32, ldb: u32, ldc: u32,
+  za: u32, zb: u32, zc: u32,
+  a0: u32, b0: u32, c0: u32, d0: u32,
+  alpha: f32,
+  accumulate: u32,
+#if SPLITK
+  kpart: u32,
+#endif
+}
+@group(0) @binding(0) var<uniform> P: Params;
+`,
   "lib/philox.wgsl": `// Philox 4x32 with 10 rounds (Salmon et al., SC 2011): four random words for a counter under a key, the
 // same bits as src/base/random.ts. WGSL has no high product, hence the 16-bit limbs.
 fn mul_hi(a: u32, b: u32) -> u32 {
@@ -1880,15 +1895,7 @@ fn main(@builtin(local_invocation_index) lane: u32) {
 #if ADD
 #include "lib/input.wgsl" NAME=D BINDING=4 VEC=$(CVEC)
 #endif
-struct Params {
-  m: u32, n: u32, k: u32,
-  lda: u32, ldb: u32, ldc: u32,
-  za: u32, zb: u32, zc: u32,
-  a0: u32, b0: u32, c0: u32, d0: u32,
-  alpha: f32,
-  accumulate: u32,
-}
-@group(0) @binding(0) var<uniform> P: Params;
+#include "lib/matmul_params.wgsl"
 const TILE = $(ROWS)u * $(COLS)u;
 
 @compute @workgroup_size($(LANES))
@@ -2038,15 +2045,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
 #include "lib/input.wgsl" NAME=D BINDING=4 VEC=1
 #endif
 #include "lib/grid.wgsl"
-struct Params {
-  m: u32, n: u32, k: u32,
-  lda: u32, ldb: u32, ldc: u32,
-  za: u32, zb: u32, zc: u32,
-  a0: u32, b0: u32, c0: u32, d0: u32,
-  alpha: f32,
-  accumulate: u32,
-}
-@group(0) @binding(0) var<uniform> P: Params;
+#include "lib/matmul_params.wgsl"
 #if SPLIT != 1
 var<workgroup> shared_sum: array<f32, $(ROWS)u * $(LANES)u>;
 #endif
@@ -2107,15 +2106,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @
 #if ADD
 #include "lib/input.wgsl" NAME=D BINDING=4 VEC=1
 #endif
-struct Params {
-  m: u32, n: u32, k: u32,
-  lda: u32, ldb: u32, ldc: u32,
-  za: u32, zb: u32, zc: u32,
-  a0: u32, b0: u32, c0: u32, d0: u32,
-  alpha: f32,
-  accumulate: u32,
-}
-@group(0) @binding(0) var<uniform> P: Params;
+#include "lib/matmul_params.wgsl"
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) gid: vec3u) {
@@ -2208,15 +2199,7 @@ enable chromium_experimental_subgroup_matrix;
 #if ADD
 #include "lib/input.wgsl" NAME=D BINDING=4 VEC=1
 #endif
-struct Params {
-  m: u32, n: u32, k: u32,
-  lda: u32, ldb: u32, ldc: u32,
-  za: u32, zb: u32, zc: u32,
-  a0: u32, b0: u32, c0: u32, d0: u32,
-  alpha: f32,
-  accumulate: u32,
-}
-@group(0) @binding(0) var<uniform> P: Params;
+#include "lib/matmul_params.wgsl"
 const TILE = $(TILE)u;
 const LANES = $(LANES)u;
 const KT = 32u;
@@ -2346,18 +2329,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
 #if ADD
 #include "lib/input.wgsl" NAME=D BINDING=4 VEC=$(CVEC)
 #endif
-struct Params {
-  m: u32, n: u32, k: u32,
-  lda: u32, ldb: u32, ldc: u32,
-  za: u32, zb: u32, zc: u32,
-  a0: u32, b0: u32, c0: u32, d0: u32,
-  alpha: f32,
-  accumulate: u32,
-#if SPLITK
-  kpart: u32,
-#endif
-}
-@group(0) @binding(0) var<uniform> P: Params;
+#include "lib/matmul_params.wgsl"
 const TM = $(TM)u;
 const TN = $(TN)u;
 const KT = $(KT)u;

@@ -2,10 +2,10 @@
  * Generates test/runtime/cases/index.ts (op stem -> its cases) from the case files, so that a bundler
  * finds them all without a file system. `--check` fails where the file is stale.
  */
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import process from 'node:process';
 import { fileURLToPath } from 'node:url';
+import { writeGenerated } from './lib/generated.mjs';
 
 const folder = join(dirname(fileURLToPath(import.meta.url)), '..', 'test', 'runtime', 'cases');
 const stems = readdirSync(folder)
@@ -24,14 +24,4 @@ const lines = [
   '};',
 ];
 const text = `${lines.join('\n')}\n`;
-const target = join(folder, 'index.ts');
-let current = '';
-try {
-  current = readFileSync(target, 'utf8');
-} catch {}
-if (process.argv.includes('--check')) {
-  if (current !== text) {
-    process.stderr.write('test/runtime/cases/index.ts is stale; run: node tools/cases.mjs\n');
-    process.exitCode = 1;
-  }
-} else if (current !== text) writeFileSync(target, text);
+writeGenerated(join(folder, 'index.ts'), text, 'test/runtime/cases/index.ts', 'node tools/cases.mjs');

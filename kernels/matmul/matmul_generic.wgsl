@@ -12,15 +12,7 @@
 #if ADD
 #include "lib/input.wgsl" NAME=D BINDING=4 VEC=$(CVEC)
 #endif
-struct Params {
-  m: u32, n: u32, k: u32,
-  lda: u32, ldb: u32, ldc: u32,
-  za: u32, zb: u32, zc: u32,
-  a0: u32, b0: u32, c0: u32, d0: u32,
-  alpha: f32,
-  accumulate: u32,
-}
-@group(0) @binding(0) var<uniform> P: Params;
+#include "lib/matmul_params.wgsl"
 const TILE = $(ROWS)u * $(COLS)u;
 
 @compute @workgroup_size($(LANES))

@@ -16,15 +16,7 @@ enable chromium_experimental_subgroup_matrix;
 #if ADD
 #include "lib/input.wgsl" NAME=D BINDING=4 VEC=1
 #endif
-struct Params {
-  m: u32, n: u32, k: u32,
-  lda: u32, ldb: u32, ldc: u32,
-  za: u32, zb: u32, zc: u32,
-  a0: u32, b0: u32, c0: u32, d0: u32,
-  alpha: f32,
-  accumulate: u32,
-}
-@group(0) @binding(0) var<uniform> P: Params;
+#include "lib/matmul_params.wgsl"
 const TILE = $(TILE)u;
 const LANES = $(LANES)u;
 const KT = 32u;

@@ -24,23 +24,26 @@ export interface DeviceSpeed {
 /** Launches in one submit. */
 const CHAIN = 4;
 
-const median = (values: number[]): number => values.sort((a, b) => a - b)[values.length >> 1];
-
-/** Median seconds of one submit, after a first run that compiles. */
-async function time(device: GpuDevice, session: Session, budgetMs: number): Promise<number> {
+/** Median seconds of `work`, after a first time that compiles: at least `least` times, then until the budget or `most` is reached. */
+export async function medianSeconds(work: () => Promise<unknown>, budgetMs: number, least = 1, most = 50): Promise<number> {
   const machine = await host();
-  const { main } = session.programs;
-  main.run();
-  await device.idle();
+  await work();
   const times: number[] = [];
   const end = machine.now() + budgetMs;
   do {
     const start = machine.now();
-    main.run();
-    await device.idle();
+    await work();
     times.push((machine.now() - start) / 1000);
-  } while (machine.now() < end && times.length < 50);
-  return median(times);
+  } while ((machine.now() < end && times.length < most) || times.length < least);
+  return times.sort((a, b) => a - b)[times.length >> 1];
+}
+
+/** Median seconds of one submit. */
+function time(device: GpuDevice, session: Session, budgetMs: number): Promise<number> {
+  return medianSeconds(async () => {
+    session.programs.main.run();
+    await device.idle();
+  }, budgetMs);
 }
 
 /** A session over two states `x` and `y` of one shape, with a graph that reads x and adds to y. */

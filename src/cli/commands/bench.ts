@@ -12,7 +12,7 @@ import { countParameters, type LlamaConfig, makeConfig } from '../../nn/config.t
 import { attentionRanges } from '../../nn/llama.ts';
 import type { Precision } from '../../nn/parameters.ts';
 import { Graph, type Value } from '../../tensor/graph.ts';
-import { measureDevice } from '../../tensor/measure.ts';
+import { measureDevice, medianSeconds } from '../../tensor/measure.ts';
 import { attention } from '../../tensor/ops/attention.ts';
 import { MATMUL, matmul } from '../../tensor/ops/matmul.ts';
 import { rmsnorm } from '../../tensor/ops/rmsnorm.ts';
@@ -113,21 +113,8 @@ function rowsOf(n: number): Row[] {
   ];
 }
 
-const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1];
-
-/** Median seconds of `work`, after a first time that compiles. */
-async function time(work: () => Promise<unknown>, budgetMs: number): Promise<number> {
-  const machine = await host();
-  await work();
-  const times: number[] = [];
-  const end = machine.now() + budgetMs;
-  do {
-    const start = machine.now();
-    await work();
-    times.push((machine.now() - start) / 1000);
-  } while ((machine.now() < end && times.length < RUNS.most) || times.length < RUNS.least);
-  return median(times);
-}
+/** Median seconds of `work` over this command's number of runs. */
+const time = (work: () => Promise<unknown>, budgetMs: number): Promise<number> => medianSeconds(work, budgetMs, RUNS.least, RUNS.most);
 
 async function timeRow(device: GpuDevice, row: Row, budgetMs: number): Promise<Timed> {
   const machine = await host();

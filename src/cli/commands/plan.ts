@@ -7,12 +7,13 @@ import { joinPath } from '../../base/path.ts';
 import { GpuDevice } from '../../gpu/device.ts';
 import { assumedFacts, type DeviceFacts, type DeviceLimits } from '../../gpu/facts.ts';
 import { host } from '../../host/index.ts';
-import { countParameters, parseConfig } from '../../nn/config.ts';
+import { countParameters } from '../../nn/config.ts';
 import type { Precision } from '../../nn/parameters.ts';
 import type { RecomputePolicy } from '../../tensor/recompute.ts';
 import { planHtml } from '../../train/plan-html.ts';
 import { LLAMA_ADAMW, planTraining, type TrainSetup } from '../../train/programs.ts';
 import type { Command } from '../command.ts';
+import { readConfig } from '../read-config.ts';
 import { bytes, duration, si } from '../status.ts';
 
 const LIMITS = [
@@ -69,14 +70,7 @@ export const command: Command = {
     const { files } = await host();
     const path = flags.string('config') ?? (flags.has('model') ? joinPath(flags.need('model', ''), 'config.json') : null);
     if (path === null) throw new ScionError('usage', 'scion plan needs --config FILE or --model DIR');
-    let json: unknown;
-    try {
-      json = JSON.parse(new TextDecoder().decode(await files.read(path)));
-    } catch (error) {
-      if (error instanceof SyntaxError) throw new ScionError('input', `${path} is no JSON: ${error.message}`);
-      throw error;
-    }
-    const model = parseConfig(json, path);
+    const model = await readConfig(files, path);
     const limits = parseLimits(flags.list('limits'));
     let facts: DeviceFacts = assumedFacts({ profile: flags.string('profile') as DeviceFacts['profile'], limits });
     if (flags.has('device')) {

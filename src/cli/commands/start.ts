@@ -5,6 +5,7 @@
  */
 import { ScionError } from '../../base/errors.ts';
 import { joinPath } from '../../base/path.ts';
+import { LOCK_NAME } from '../../checkpoint/lock.ts';
 import { readDocuments } from '../../data/documents.ts';
 import { splitByHash } from '../../data/loader.ts';
 import { host } from '../../host/index.ts';
@@ -178,11 +179,9 @@ async function removeEarlierStart(out: string): Promise<void> {
     kind = null;
   }
   if (kind !== 'start') throw new ScionError('usage', `${out} holds something that scion start did not make; choose another --out`);
-  // The lock file stays until the new run takes it: a live run there is found by it and refused.
-  for (const name of ['checkpoints', 'log.jsonl', 'model', 'tokenizer', 'config.json']) {
-    if ((await files.stat(joinPath(out, 'lock.json'))) !== null)
-      throw new ScionError('locked', `${out} is in use, or its run was killed; add --resume to go on with it, or choose another --out`);
-    await files.remove(joinPath(out, name));
+  if ((await files.stat(joinPath(out, LOCK_NAME))) !== null) {
+    throw new ScionError('locked', `${out} is in use, or its run was killed; add --resume to go on with it, or choose another --out`);
   }
+  for (const name of ['checkpoints', 'log.jsonl', 'model', 'tokenizer', 'config.json']) await files.remove(joinPath(out, name));
   for (const entry of await files.list(out)) if (entry.name.includes('tfevents')) await files.remove(joinPath(out, entry.name));
 }

@@ -9,7 +9,7 @@ import type { ReadParameter } from '../../checkpoint/source.ts';
 import { readDocuments } from '../../data/documents.ts';
 import { collate, splitByHash } from '../../data/loader.ts';
 import { host } from '../../host/index.ts';
-import { countParameters, type LlamaConfig, parseConfig } from '../../nn/config.ts';
+import { countParameters, type LlamaConfig } from '../../nn/config.ts';
 import type { Precision } from '../../nn/parameters.ts';
 import type { RecomputePolicy } from '../../tensor/recompute.ts';
 import { learnBpe } from '../../text/learn-bpe.ts';
@@ -19,6 +19,7 @@ import type { TrainSetup } from '../../train/programs.ts';
 import { Run } from '../../train/run.ts';
 import { profileStep } from '../../train/trace.ts';
 import type { Command } from '../command.ts';
+import { readConfig } from '../read-config.ts';
 import { bytes, duration, si, sparkline } from '../status.ts';
 import { runFigures, statusHooks } from '../training.ts';
 import { VERSION } from '../version.ts';
@@ -31,13 +32,7 @@ async function modelOf(model: string | undefined, config: string | undefined): P
     return { config: source.config, read: (name) => source.read(name), folder: model };
   }
   if (!config) throw new ScionError('usage', 'scion train needs --model DIR (weights to go on from) or --config FILE (a new model of that shape)');
-  const text = new TextDecoder().decode(await files.read(config));
-  try {
-    return { config: parseConfig(JSON.parse(text), config) };
-  } catch (error) {
-    if (error instanceof SyntaxError) throw new ScionError('input', `${config} is no JSON: ${error.message}`);
-    throw error;
-  }
+  return { config: await readConfig(files, config) };
 }
 
 export const command: Command = {
