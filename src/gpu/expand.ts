@@ -53,11 +53,22 @@ function evaluate(expression: string, lookup: (name: string) => SwitchValue | un
   return expression.split('||').some((any) => any.split('&&').every(atom));
 }
 
+/** Built-in kernels already expanded: a plan asks for the same few texts at every launch. */
+const expanded = new Map<string, ExpandedKernel>();
+
 /**
  * Expands `name` (path without `.wgsl`) under the switches.
  * @throws ScionError naming file and line for an unknown include, an unbalanced `#if` or an unset `$(NAME)`.
  */
 export function expandKernel(name: string, switches: Switches = {}, sourceOf: SourceOf = builtin): ExpandedKernel {
+  if (sourceOf !== builtin) return expandText(name, switches, sourceOf);
+  const key = `${name} ${JSON.stringify(switches)}`;
+  const known = expanded.get(key) ?? expandText(name, switches, sourceOf);
+  expanded.set(key, known);
+  return known;
+}
+
+function expandText(name: string, switches: Switches, sourceOf: SourceOf): ExpandedKernel {
   const out: string[] = [];
   const lines: { file: string; line: number }[] = [];
   const enables = new Set<string>();
