@@ -118,7 +118,7 @@ for (const [family, profile] of [
       tolerance:
         dtype === 'f32'
           ? { value: 5e-3, reason: 'a score of 1e4 carries an f32 rounding of 1e-3, which is the relative error of its probability' }
-          : { value: 0.3, reason: 'rows are one-hot, so dS is P (dP - D) with dP = D up to the f16 rounding of the stored output' },
+          : { value: 5e-3, reason: 'rows are one-hot: dS is P (dP - D) with dP = D up to the f16 rounding of the stored output; 9e-4 seen on three hosts' },
       noDifferences: 'softmax of scores of 1e4 is a step at any usable difference',
     });
     for (const [T, ratio] of [
