@@ -9,7 +9,7 @@ import { describeFlags, type FlagSpecs, nearest, parseFlags } from './flags.ts';
 import { StatusLine } from './status.ts';
 import { VERSION } from './version.ts';
 
-/** Verbs in the order help lists them. */
+/** Verbs in the order help lists them; a verb of two words belongs to a group (`vocab train`). */
 const COMMANDS: Readonly<Record<string, () => Promise<{ command: Command }>>> = {
   start: () => import('./commands/start.ts'),
   doctor: () => import('./commands/doctor.ts'),
@@ -28,9 +28,20 @@ const COMMON: FlagSpecs = {
   help: { kind: 'boolean', summary: 'this text', default: false },
 };
 
-async function overview(): Promise<string> {
+/** Verbs of a group, or none if the word is no group. */
+const groupOf = (word: string): string[] => Object.keys(COMMANDS).filter((name) => name.startsWith(`${word} `));
+
+/** Takes the verb off the arguments: one word, or two where the first is a group. */
+function takeVerb(argv: readonly string[]): { verb: string | undefined; rest: string[] } {
+  const [first, ...rest] = argv;
+  if (first === undefined || groupOf(first).length === 0) return { verb: first, rest };
+  const [second, ...others] = rest;
+  return second === undefined || second.startsWith('-') ? { verb: first, rest } : { verb: `${first} ${second}`, rest: others };
+}
+
+async function overview(names: readonly string[] = Object.keys(COMMANDS)): Promise<string> {
   const lines = [`scion ${VERSION}: graft a new language or domain onto a LLaMA-family model, on any WebGPU device`, '', 'usage: scion <verb> [flags]', ''];
-  for (const [name, load] of Object.entries(COMMANDS)) lines.push(`  ${name.padEnd(10)} ${(await load()).command.summary}`);
+  for (const name of names) lines.push(`  ${name.padEnd(14)} ${(await COMMANDS[name]()).command.summary}`);
   lines.push(
     '',
     'scion <verb> --help lists flags and examples. Exit codes: 0 done, 1 failed, 2 wrong usage or input, 3 no usable device, 130 interrupted after a clean save.',
@@ -49,7 +60,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   const machine = await host();
   const status = new StatusLine(term, machine.now);
   const stop = { requested: false };
-  const [verb, ...rest] = argv;
+  const { verb, rest } = takeVerb(argv);
   let json = rest.includes('--json');
   try {
     if (verb === undefined || verb === 'help' || verb === '--help') {
@@ -58,6 +69,14 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
     }
     if (verb === '--version') {
       term.out(`${VERSION}\n`);
+      return 0;
+    }
+    const group = groupOf(verb);
+    if (group.length > 0) {
+      if (!rest.includes('--help')) {
+        throw new ScionError('usage', `scion ${verb} needs one of ${group.map((name) => name.slice(verb.length + 1)).join(', ')} (scion ${verb} --help lists them)`);
+      }
+      term.out(`${await overview(group)}\n`);
       return 0;
     }
     const load = Object.hasOwn(COMMANDS, verb) ? COMMANDS[verb] : undefined;
