@@ -48,7 +48,7 @@ export async function bundleWorker(entry: string): Promise<Map<string, string>> 
 }
 
 /** Serves the files and a page that starts `worker.js` and hands its messages to `scionMessage`. */
-export async function serve(files: Map<string, string>): Promise<{ url: string; close: () => Promise<void> }> {
+export async function serve(files: ReadonlyMap<string, string | Uint8Array>): Promise<{ url: string; close: () => Promise<void> }> {
   const page = `<!doctype html><meta charset="utf-8"><title>op suite</title><script type="module">
     const worker = new Worker('/worker.js' + location.search, { type: 'module' });
     worker.onmessage = (event) => scionMessage(event.data);
@@ -70,9 +70,18 @@ export async function serve(files: Map<string, string>): Promise<{ url: string; 
   return { url: `http://localhost:${port}/`, close };
 }
 
-/** Runs a bundled worker in Chromium; `onMessage` gets what it posts and answers true when it is finished. */
-export async function runWorker<T>(entry: string, query: string, onMessage: (message: T) => boolean, seconds: number): Promise<void> {
-  const server = await serve(await bundleWorker(entry));
+/**
+ * Runs a bundled worker in Chromium; `onMessage` gets what it posts and answers true when it is finished. `beside` holds
+ * further files that it may fetch by name.
+ */
+export async function runWorker<T>(
+  entry: string,
+  query: string,
+  onMessage: (message: T) => boolean,
+  seconds: number,
+  beside: ReadonlyMap<string, Uint8Array> = new Map(),
+): Promise<void> {
+  const server = await serve(new Map<string, string | Uint8Array>([...beside, ...(await bundleWorker(entry))]));
   const browser = await chromium.launch({ executablePath: chromiumPath(), headless: true, args: CHROMIUM_FLAGS });
   try {
     const page = await browser.newPage();
