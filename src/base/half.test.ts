@@ -1,6 +1,6 @@
 /** 16-bit conversions held to the engine’s own, bit pattern by bit pattern. */
 import { describe, expect, it } from 'vitest';
-import { bfloatToFloat, floatToBfloat, floatToHalf, fromBfloatBits, fromHalfBits, halfToFloat, toBfloatBits, toHalfBits } from './half.ts';
+import { bfloatToFloat, doubleToBfloat, doubleToHalf, floatToBfloat, floatToHalf, fromBfloatBits, fromHalfBits, halfToFloat, toBfloatBits, toHalfBits } from './half.ts';
 
 const every = Uint16Array.from({ length: 65536 }, (_, i) => i);
 /** The engine's own half type is the oracle. */
@@ -50,5 +50,42 @@ describe('bf16', () => {
   it('rounds to the nearest, ties to even', () => {
     // 1 + k/256 lies half-way between 1 + (k-1)/256 and 1 + (k+1)/256 for odd k, as bf16 has 7 bits.
     expect([1, 1.00390625, 1.01171875, 1.0039063692092896].map(toBfloatBits)).toEqual([0x3f80, 0x3f80, 0x3f82, 0x3f81]);
+  });
+});
+
+describe('doubles', () => {
+  /** Doubles near every rounding boundary of a 16-bit format: the middle between neighbours, and as little beside it as a double can tell. */
+  const near = (value: (bits: number) => number): Float64Array => {
+    const out: number[] = [];
+    for (let i = 0; i < 0x7c00; i++) {
+      const middle = (value(i) + value(i + 1)) / 2;
+      if (!Number.isFinite(middle)) continue;
+      for (const x of [middle, middle * (1 + 2 ** -52), middle * (1 - 2 ** -53), middle * (1 + 2 ** -30), middle * (1 - 2 ** -30)]) out.push(x, -x);
+    }
+    return Float64Array.from([...out, 0, -0, Number.NaN, 1e300, -1e300, 5e-324, Number.POSITIVE_INFINITY]);
+  };
+
+  it('to f16 once, as the engine has it', () => {
+    const doubles = near((bits) => engine[bits]);
+    const ours = new Uint16Array(doubles.length);
+    doubleToHalf(doubles, ours);
+    const oracle = new Uint16Array(new Float16Array(doubles).buffer);
+    let wrong = 0;
+    doubles.forEach((x, i) => {
+      if (Number.isNaN(x) ? !Number.isNaN(fromHalfBits(ours[i])) : ours[i] !== oracle[i]) wrong++;
+    });
+    expect(wrong).toBe(0);
+  });
+
+  it('to bf16 once: the nearer neighbour, the even one of a tie', () => {
+    let wrong = 0;
+    for (let i = 0x0001; i < 0x7f7e; i += 7) {
+      const [low, high] = [fromBfloatBits(i), fromBfloatBits(i + 1)];
+      const middle = low + (high - low) / 2;
+      const ours = new Uint16Array(3);
+      doubleToBfloat([middle, middle * (1 - 2 ** -53), middle * (1 + 2 ** -52)], ours);
+      if (ours[0] !== (i % 2 === 0 ? i : i + 1) || ours[1] !== i || ours[2] !== i + 1) wrong++;
+    }
+    expect(wrong).toBe(0);
   });
 });

@@ -87,3 +87,29 @@ export function floatToBfloat(values: ArrayLike<number>): Uint16Array<ArrayBuffe
   for (let i = 0; i < values.length; i++) out[i] = toBfloatBits(values[i]);
   return out;
 }
+
+const f64AsF32 = new Float32Array(1);
+const f64AsU32 = new Uint32Array(f64AsF32.buffer);
+
+/**
+ * f32 bits of a double, rounded to odd: towards zero, the last bit set where anything was cut off. Rounding these to a format at least two
+ * bits narrower gives what rounding the double once would give (Boldo and Melquiond 2008); through nearest-even f32 it would be rounded twice.
+ */
+function toOddFloat(value: number): number {
+  f64AsF32[0] = value;
+  const near = f64AsF32[0];
+  // NaN differs from itself, and stays one.
+  if (near === value || value !== value) return near;
+  f64AsU32[0] = (Math.abs(near) > Math.abs(value) ? f64AsU32[0] - 1 : f64AsU32[0]) | 1;
+  return f64AsF32[0];
+}
+
+/** Half bits of doubles, each rounded once to nearest even. */
+export function doubleToHalf(values: ArrayLike<number>, out: Uint16Array): void {
+  for (let i = 0; i < values.length; i++) out[i] = toHalfBits(toOddFloat(values[i]));
+}
+
+/** bf16 bits of doubles, each rounded once to nearest even. */
+export function doubleToBfloat(values: ArrayLike<number>, out: Uint16Array): void {
+  for (let i = 0; i < values.length; i++) out[i] = toBfloatBits(toOddFloat(values[i]));
+}

@@ -254,6 +254,7 @@ export const browserHost: Host = {
   processAlive: pidAlive,
   cacheDir: '/cache',
   residentBytes: () => null,
+  peakResidentBytes: () => null,
   heapBytes: () => (performance as { memory?: { usedJSHeapSize: number } }).memory?.usedJSHeapSize ?? null,
   onInterrupt: () => () => {},
   sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),

@@ -5,7 +5,7 @@
 import { ScionError } from '../base/errors.ts';
 import { joinPath } from '../base/path.ts';
 import { openDawn } from './node.ts';
-import { posixFiles, posixSha256 } from './posix.ts';
+import { posixFiles, posixSha256, posixUnzstd } from './posix.ts';
 import type { Host, HostTerminal } from './types.ts';
 
 interface DenoLike {
@@ -15,6 +15,7 @@ interface DenoLike {
   cwd(): string;
   env: { get(name: string): string | undefined };
   memoryUsage(): { rss: number; heapUsed: number };
+  readTextFileSync(path: string): string;
   addSignalListener(signal: string, f: () => void): void;
   removeSignalListener(signal: string, f: () => void): void;
   kill(pid: number, signal: string): void;
@@ -56,6 +57,7 @@ export const denoHost: Host = {
     return gpu;
   },
   sha256: posixSha256,
+  unzstd: posixUnzstd,
   now: () => performance.now(),
   env: (name) => deno.env.get(name),
   cwd: deno?.cwd() ?? '/',
@@ -72,6 +74,15 @@ export const denoHost: Host = {
     ? (deno.env.get('SCION_CACHE') ?? joinPath(deno.env.get('XDG_CACHE_HOME') ?? joinPath(deno.env.get('HOME') ?? '/tmp', '.cache'), 'scion'))
     : '/',
   residentBytes: () => deno.memoryUsage().rss,
+  // Deno has no call for it; Linux tells it in a file.
+  peakResidentBytes() {
+    try {
+      const found = /^VmHWM:\s+(\d+) kB/m.exec(deno.readTextFileSync('/proc/self/status'));
+      return found ? Number(found[1]) * 1024 : null;
+    } catch {
+      return null;
+    }
+  },
   heapBytes: () => deno.memoryUsage().heapUsed,
   onInterrupt(stop) {
     const onInt = () => stop('SIGINT');

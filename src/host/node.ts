@@ -9,7 +9,7 @@ import process from 'node:process';
 import { createInterface } from 'node:readline';
 import { ScionError } from '../base/errors.ts';
 import { joinPath } from '../base/path.ts';
-import { posixFiles, posixSha256 } from './posix.ts';
+import { posixFiles, posixSha256, posixUnzstd } from './posix.ts';
 import type { GpuOptions, Host, HostTerminal } from './types.ts';
 
 /** Dawn instances by their flags; referenced for ever on purpose. */
@@ -44,6 +44,7 @@ export const nodeHost: Host = {
   files: posixFiles,
   gpu: openDawn,
   sha256: posixSha256,
+  unzstd: posixUnzstd,
   now: () => performance.now(),
   env: (name) => process.env[name],
   cwd: process.cwd(),
@@ -58,6 +59,7 @@ export const nodeHost: Host = {
   },
   cacheDir: process.env.SCION_CACHE ?? joinPath(process.env.XDG_CACHE_HOME ?? joinPath(os.homedir(), '.cache'), 'scion'),
   residentBytes: () => process.memoryUsage.rss(),
+  peakResidentBytes: () => process.resourceUsage().maxRSS * 1024,
   heapBytes: () => process.memoryUsage().heapUsed,
   onInterrupt(stop) {
     const onInt = () => stop('SIGINT');

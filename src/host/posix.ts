@@ -160,6 +160,16 @@ export const posixFiles: HostFiles = {
       throw fileError(error, 'create', path);
     }
   },
+  async link(from, to) {
+    try {
+      await fs.link(from, to);
+      return true;
+    } catch (error) {
+      // What says that this pair of places has no links; a missing file or a full disk is an error like any other.
+      if (['EXDEV', 'EPERM', 'EACCES', 'EMLINK', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', 'EINVAL'].includes(codeOf(error))) return false;
+      throw fileError(error, `link to ${to}`, from);
+    }
+  },
 };
 
 /** SHA-256 by the host's own crypto library. */

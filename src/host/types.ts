@@ -52,6 +52,8 @@ export interface HostFiles {
   free(path: string): Promise<number | null>;
   /** Creates a file that must not exist yet, with this content; false if it exists. For lock files. */
   createExclusive(path: string, bytes: Uint8Array): Promise<boolean>;
+  /** A second name for a file (hard link), where the host has such; false where it cannot be (other file system, no support): copy then. */
+  link?(from: string, to: string): Promise<boolean>;
 }
 
 /** Incremental SHA-256; `hex` ends it. */
@@ -79,6 +81,8 @@ export interface Host {
   /** The WebGPU entry; a ScionError of kind `device` says what to install if there is none. */
   gpu(options?: GpuOptions): Promise<GPU>;
   sha256(): Promise<Hasher>;
+  /** Unpacks one Zstandard frame, where the host has a decoder of its own. Fails with the decoder's own error. */
+  readonly unzstd?: (frame: AsyncIterable<Uint8Array>) => AsyncIterable<Uint8Array>;
   /** Monotonic milliseconds. */
   now(): number;
   env(name: string): string | undefined;
@@ -90,6 +94,8 @@ export interface Host {
   readonly cacheDir: string;
   /** Resident memory of this process in bytes, where known. */
   residentBytes(): number | null;
+  /** The most that was resident since the process began, in bytes, where known. */
+  peakResidentBytes(): number | null;
   /** JavaScript heap in use in bytes, where known. */
   heapBytes(): number | null;
   /** Calls `stop` on SIGINT and SIGTERM; gives back the way to stop listening. */

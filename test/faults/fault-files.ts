@@ -110,6 +110,10 @@ export class FaultFiles implements HostFiles {
     return this.change('createExclusive', path, () => this.inner.createExclusive(path, bytes));
   }
 
+  link(from: string, to: string): Promise<boolean> {
+    return this.change(`link to ${to}`, from, async () => (await this.inner.link?.(from, to)) ?? false);
+  }
+
   read(path: string): Promise<Uint8Array<ArrayBuffer>> {
     return this.inner.read(path);
   }
