@@ -4,6 +4,8 @@
  */
 import * as crypto from 'node:crypto';
 import * as fs from 'node:fs/promises';
+import { pipeline, Readable } from 'node:stream';
+import * as zlib from 'node:zlib';
 import { ScionError } from '../base/errors.ts';
 import { dirName } from '../base/path.ts';
 import type { DirEntry, FileReader, FileStat, FileWriter, Hasher, HostFiles } from './types.ts';
@@ -182,3 +184,20 @@ export async function posixSha256(): Promise<Hasher> {
     hex: () => hash.digest('hex'),
   };
 }
+
+async function* unzstd(frame: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const unpacker = zlib.createZstdDecompress();
+  // One piece ahead at most, so that a caller's count of the bytes that went in stays near the truth.
+  const input = Readable.from(frame, { highWaterMark: 1 });
+  // Errors of either end reach the loop below through the unpacker.
+  pipeline(input, unpacker, () => undefined);
+  try {
+    for await (const chunk of unpacker) yield chunk as Uint8Array;
+  } finally {
+    input.destroy();
+    unpacker.destroy();
+  }
+}
+
+/** Unpacks one Zstandard frame; undefined before Node 22.15, which has no decoder. */
+export const posixUnzstd = typeof zlib.createZstdDecompress === 'function' ? unzstd : undefined;
