@@ -32,7 +32,7 @@ export { type Plan, planGraph } from './tensor/plan.ts';
 export { evaluateReference } from './tensor/reference.ts';
 export { Session } from './tensor/session.ts';
 export { States } from './tensor/states.ts';
-export { learnBpe } from './text/learn-bpe.ts';
+export { learnBpe } from './text/learn/scratch.ts';
 export { loadTokenizer, saveTokenizer, type Tokenizer, tokenizerFromModel } from './text/tokenizer.ts';
 export { prepareRunData, type RunData } from './train/data.ts';
 export { LLAMA_ADAMW, planTraining, type TrainSetup } from './train/programs.ts';

@@ -7,7 +7,7 @@ import { GpuDevice } from '../gpu/device.ts';
 import { makeConfig } from '../nn/config.ts';
 import { initialValues, listParameters } from '../nn/parameters.ts';
 import { encodeChat } from '../text/chat-template.ts';
-import { learnBpe } from '../text/learn-bpe.ts';
+import { learnBpe } from '../text/learn/scratch.ts';
 import { tokenizerFromModel } from '../text/tokenizer.ts';
 import { Chat, type ChatOptions, streamText } from './chat.ts';
 import { Generator } from './generator.ts';

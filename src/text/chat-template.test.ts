@@ -4,7 +4,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { encodeChat } from './chat-template.ts';
-import { learnBpe } from './learn-bpe.ts';
+import { learnBpe } from './learn/scratch.ts';
 import { tokenizerFromModel } from './tokenizer.ts';
 
 const tokenizer = tokenizerFromModel(learnBpe(['[INST] <<SYS>>\nBe brief.\n<</SYS>>\n\nHello there [/INST] Good day </s>'], { size: 300 }));

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { nodeHost } from '../host/node.ts';
-import { learnBpe } from './learn-bpe.ts';
+import { learnBpe } from './learn/scratch.ts';
 import { loadTokenizer, saveTokenizer, tokenizerFromModel } from './tokenizer.ts';
 
 const { files } = nodeHost;

@@ -6,7 +6,7 @@ import { ByteNgram } from '../data/ngram.ts';
 import { type SampleQuestion, sampleQuestions, sampleSplits } from '../data/sample/index.ts';
 import { makeConfig } from '../nn/config.ts';
 import type { Schedule } from '../optim/schedule.ts';
-import { learnBpe } from '../text/learn-bpe.ts';
+import { learnBpe } from '../text/learn/scratch.ts';
 import { type Tokenizer, tokenizerFromModel } from '../text/tokenizer.ts';
 import { prepareRunData, type RunData } from './data.ts';
 import { LLAMA_ADAMW, type TrainSetup } from './programs.ts';

@@ -12,7 +12,7 @@ import { host } from '../../host/index.ts';
 import { countParameters, type LlamaConfig } from '../../nn/config.ts';
 import type { Precision } from '../../nn/parameters.ts';
 import type { RecomputePolicy } from '../../tensor/recompute.ts';
-import { learnBpe } from '../../text/learn-bpe.ts';
+import { learnBpe } from '../../text/learn/scratch.ts';
 import { loadTokenizer, type Tokenizer, tokenizerFromModel } from '../../text/tokenizer.ts';
 import { prepareRunData } from '../../train/data.ts';
 import type { TrainSetup } from '../../train/programs.ts';

@@ -4,9 +4,9 @@
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { PIECE, parseSentencePiece, writeSentencePiece } from '../formats/sentencepiece.ts';
-import { learnBpe } from './learn-bpe.ts';
-import { tokenizerFromModel } from './tokenizer.ts';
+import { PIECE, parseSentencePiece, writeSentencePiece } from '../../formats/sentencepiece.ts';
+import { tokenizerFromModel } from '../tokenizer.ts';
+import { learnBpe } from './scratch.ts';
 
 /** Sentences over two small vocabularies, the same for the same seed. */
 function sentences(count: number, seed = 1): string[] {

@@ -1,0 +1,66 @@
+/**
+ * Scripts of characters, and which of them are the target of an expansion. A piece may only be added if it holds
+ * a character of a target script: a text without such characters then holds no new piece, whatever is learnt, so
+ * its ids stay what they were. That is why the default never takes Latin, and takes no script that the base reads well.
+ */
+
+import { ScionError } from '../../base/errors.ts';
+
+/** Scripts that are told apart, the common ones first; letters of others count as one more, `Other`. */
+export const SCRIPTS = [
+  ...['Latin', 'Han', 'Cyrillic', 'Greek', 'Arabic', 'Hebrew', 'Hangul', 'Hiragana', 'Katakana', 'Devanagari', 'Bengali', 'Thai', 'Tamil'],
+  ...['Telugu', 'Gujarati', 'Gurmukhi', 'Kannada', 'Malayalam', 'Sinhala', 'Oriya', 'Lao', 'Khmer', 'Myanmar', 'Tibetan', 'Georgian'],
+  ...['Armenian', 'Ethiopic', 'Mongolian', 'Cherokee', 'Syriac', 'Thaana', 'Bopomofo', 'Yi'],
+] as const;
+
+const TESTS = SCRIPTS.map((script) => ({ script: script as string, test: new RegExp(`\\p{Script=${script}}`, 'u') }));
+
+/** The script of a code point; null for characters that all scripts share (signs, digits, space, marks). */
+export function scriptOf(point: number): string | null {
+  const char = String.fromCodePoint(point);
+  for (const { script, test } of TESTS) if (test.test(char)) return script;
+  return /\p{L}/u.test(char) && !/[\p{Script=Common}\p{Script=Inherited}]/u.test(char) ? 'Other' : null;
+}
+
+/** Signs that only East Asian text uses: they go with its scripts (ideographic punctuation, full-width forms). */
+const EAST_ASIAN = new Set(['Han', 'Hiragana', 'Katakana', 'Hangul', 'Bopomofo', 'Yi']);
+const isEastAsianSign = (point: number): boolean =>
+  (point >= 0x3001 && point <= 0x303f) || (point >= 0xfe30 && point <= 0xfe4f) || (point >= 0xff01 && point <= 0xffee);
+
+/** Says whether a character belongs to a set of scripts; remembers what it was asked. */
+export class ScriptFilter {
+  readonly scripts: ReadonlySet<string>;
+  /** 0 not asked yet, 1 no, 2 yes. */
+  readonly #known = new Uint8Array(0x110000);
+  readonly #eastAsian: boolean;
+
+  /** Throws `usage` for a name that is not in `SCRIPTS` (or `Other`). */
+  constructor(scripts: Iterable<string>) {
+    this.scripts = new Set(scripts);
+    const unknown = [...this.scripts].find((name) => name !== 'Other' && !(SCRIPTS as readonly string[]).includes(name));
+    if (unknown !== undefined) {
+      throw new ScionError('usage', `"${unknown}" is no script that is told apart; choose from ${SCRIPTS.join(', ')}, Other`, { script: unknown });
+    }
+    this.#eastAsian = [...this.scripts].some((name) => EAST_ASIAN.has(name));
+  }
+
+  has(point: number): boolean {
+    if (this.#known[point] === 0) {
+      const script = scriptOf(point);
+      const found = script === null ? this.#eastAsian && isEastAsianSign(point) : this.scripts.has(script);
+      this.#known[point] = found ? 2 : 1;
+    }
+    return this.#known[point] === 2;
+  }
+
+  /** True if any character of the text belongs. */
+  hasAny(text: string): boolean {
+    for (let i = 0; i < text.length; i++) {
+      const unit = text.charCodeAt(i);
+      const point = unit >= 0xd800 && unit < 0xdc00 ? (text.codePointAt(i) as number) : unit;
+      if (this.has(point)) return true;
+      if (point > 0xffff) i++;
+    }
+    return false;
+  }
+}
