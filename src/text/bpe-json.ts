@@ -93,6 +93,10 @@ export class JsonTokenizer implements Tokenizer {
     return ids;
   }
 
+  encodeTyped(text: string, options: EncodeOptions = {}): Int32Array {
+    return Int32Array.from(this.encode(text, options));
+  }
+
   decode(ids: Iterable<number>, options: DecodeOptions = {}): string {
     const skip = options.skipSpecial ?? true;
     const pieces: string[] = [];

@@ -9,6 +9,7 @@
 import { ScionError } from '../base/errors.ts';
 import type { NormalizerSpec } from '../formats/sentencepiece.ts';
 import { CodePointTable, Trie } from './tables.ts';
+import type { UnitBuffer } from './units.ts';
 import { utf8 } from './utf8.ts';
 
 /** The visible space. */
@@ -128,6 +129,27 @@ export class Normalizer {
     const dummy = prefix && this.#spec.addDummyPrefix;
     if (this.#charsmap !== null || this.#user !== null) return this.#general(utf8(wellFormed), dummy);
     return this.#short(wellFormed, dummy);
+  }
+
+  /** As `run`, into code units; gives how many. The usual case, only spaces to mark, takes one pass and no string. */
+  into(buffer: UnitBuffer, text: string, prefix = true): number {
+    const { addDummyPrefix, escapeWhitespaces, removeExtraWhitespaces } = this.#spec;
+    if (this.#charsmap !== null || this.#user !== null || removeExtraWhitespaces || this.#suffix) {
+      const normalized = this.run(text, prefix);
+      buffer.fill(normalized);
+      return normalized.length;
+    }
+    if (text === '') return 0;
+    const wellFormed = text.toWellFormed();
+    const units = buffer.room(wellFormed.length + 1);
+    const space = escapeWhitespaces ? SPACE_MARK.charCodeAt(0) : 0x20;
+    let count = 0;
+    if (prefix && addDummyPrefix) units[count++] = space;
+    for (let i = 0; i < wellFormed.length; i++) {
+      const unit = wellFormed.charCodeAt(i);
+      units[count++] = unit === 0x20 ? space : unit;
+    }
+    return count;
   }
 
   #short(text: string, dummy: boolean): string {

@@ -7,11 +7,13 @@
 
 import { ScionError } from '../base/errors.ts';
 import { MODEL, PIECE, type PieceType, type SentencePieceModel } from '../formats/sentencepiece.ts';
+import { IdSink } from './id-sink.ts';
 import { Normalizer, SPACE_MARK } from './normalizer.ts';
-import { type PieceEncoder, type PieceSink, SentencePieceBpe } from './sentencepiece-bpe.ts';
+import { type PieceEncoder, SentencePieceBpe } from './sentencepiece-bpe.ts';
 import { Trie } from './tables.ts';
 import type { DecodeOptions, EncodeOptions, MarkSettings, StreamDecoder, Tokenizer, TokenizerSource } from './types.ts';
 import { Unigram } from './unigram.ts';
+import { UnitBuffer } from './units.ts';
 import { byteOfPiece, decodeBytes, pieceOfByte, utf8 } from './utf8.ts';
 
 /** Real pieces have at most some dozens; preparing one takes time in its length squared. */
@@ -31,36 +33,6 @@ export interface SentencePieceSettings extends MarkSettings {
   readonly legacy?: boolean;
 }
 
-/** Ids of one text, with the library's rule for runs of unknown characters. */
-class IdSink implements PieceSink {
-  readonly ids: number[];
-  readonly #unkId: number;
-  /** Ids of the 256 byte pieces, or null without byte fallback. */
-  readonly #byteIds: Int32Array | null;
-  #afterUnknown = false;
-
-  constructor(ids: number[], unkId: number, byteIds: Int32Array | null) {
-    this.ids = ids;
-    this.#unkId = unkId;
-    this.#byteIds = byteIds;
-  }
-
-  piece(id: number): void {
-    this.ids.push(id);
-    this.#afterUnknown = false;
-  }
-
-  unknown(codePoint: number): void {
-    if (this.#byteIds !== null) {
-      for (const byte of utf8(String.fromCodePoint(codePoint))) this.ids.push(this.#byteIds[byte]);
-    } else if (!this.#afterUnknown) {
-      // A run of unknown characters is one unknown id.
-      this.ids.push(this.#unkId);
-      this.#afterUnknown = true;
-    }
-  }
-}
-
 /** SentencePiece behind the `Tokenizer` interface. */
 export class SentencePieceTokenizer implements Tokenizer {
   readonly kind: 'sentencepiece-bpe' | 'sentencepiece-unigram';
@@ -75,7 +47,8 @@ export class SentencePieceTokenizer implements Tokenizer {
   readonly model: SentencePieceModel;
   readonly #encoder: PieceEncoder;
   readonly #normalizer: Normalizer;
-  readonly #byteIds: Int32Array | null;
+  readonly #sink: IdSink;
+  readonly #units = new UnitBuffer();
   readonly #reserved = new Map<string, number>();
   readonly #ordinary = new Map<string, number>();
   readonly #added = new Map<number, AddedPiece>();
@@ -96,7 +69,7 @@ export class SentencePieceTokenizer implements Tokenizer {
     this.source = settings.source;
     this.#legacy = settings.legacy ?? true;
     this.unkId = this.#index(model);
-    this.#byteIds = this.#bytePieces(model);
+    this.#sink = new IdSink({ unkId: this.unkId, byteIds: this.#bytePieces(model), fuse: true });
     const user = model.pieces.filter((piece) => piece.type === PIECE.USER_DEFINED).map((piece) => piece.text);
     this.#normalizer = new Normalizer(model.normalizer, model.trainer.treatWhitespaceAsSuffix, user);
     this.#encoder = modelType === MODEL.BPE ? new SentencePieceBpe(model) : new Unigram(model);
@@ -142,20 +115,21 @@ export class SentencePieceTokenizer implements Tokenizer {
   }
 
   encode(text: string, options: EncodeOptions = {}): number[] {
-    const ids: number[] = [];
-    if (options.bos === true) ids.push(needMark('begin', this.bosId));
-    const trie = options.allowSpecial === true ? this.#allowed : this.#always;
-    if (trie === null) this.#encodeText(text, ids, true);
-    else this.#encodeSegments(text, trie, ids);
-    if (options.eos === true) ids.push(needMark('end', this.eosId));
-    return ids;
+    this.#run(text, options);
+    return this.#sink.take();
+  }
+
+  encodeTyped(text: string, options: EncodeOptions = {}): Int32Array {
+    this.#run(text, options);
+    return this.#sink.takeTyped();
   }
 
   /** Cuts text that is already normalised (`▁` for spaces, prefix included) into ids; for vocabulary work. */
   encodeNormalized(normalized: string): number[] {
-    const ids: number[] = [];
-    this.#encoder.encode(normalized, new IdSink(ids, this.unkId, this.#byteIds));
-    return ids;
+    const wellFormed = normalized.toWellFormed();
+    this.#sink.reset();
+    this.#encoder.encode(this.#units.fill(wellFormed), wellFormed.length, this.#sink);
+    return this.#sink.take();
   }
 
   /** The text as the model sees it. */
@@ -163,16 +137,28 @@ export class SentencePieceTokenizer implements Tokenizer {
     return this.#normalizer.run(text);
   }
 
-  #encodeText(text: string, ids: number[], prefix: boolean): void {
-    const normalized = this.#normalizer.run(text, prefix);
-    if (normalized !== '') this.#encoder.encode(normalized, new IdSink(ids, this.unkId, this.#byteIds));
+  /** Puts the ids of a text into the sink. */
+  #run(text: string, options: EncodeOptions): void {
+    const begin = options.bos === true ? needMark('begin', this.bosId) : null;
+    const end = options.eos === true ? needMark('end', this.eosId) : null;
+    this.#sink.reset();
+    if (begin !== null) this.#sink.piece(begin);
+    const marks = options.allowSpecial === true ? this.#allowed : this.#always;
+    if (marks === null) this.#encodeText(text, true);
+    else this.#encodeSegments(text, marks);
+    if (end !== null) this.#sink.piece(end);
   }
 
-  #encodeSegments(text: string, trie: Trie, ids: number[]): void {
+  #encodeText(text: string, prefix: boolean): void {
+    const count = this.#normalizer.into(this.#units, text, prefix);
+    if (count > 0) this.#encoder.encode(this.#units.units, count, this.#sink);
+  }
+
+  #encodeSegments(text: string, trie: Trie): void {
     let start = 0;
     let first = true;
     const flush = (end: number): void => {
-      if (end > start) this.#encodeText(text.slice(start, end), ids, first || this.#legacy);
+      if (end > start) this.#encodeText(text.slice(start, end), first || this.#legacy);
       first = false;
     };
     for (let i = 0; i < text.length; ) {
@@ -184,7 +170,7 @@ export class SentencePieceTokenizer implements Tokenizer {
       flush(i);
       let node = 0;
       for (let j = i; j < i + length; j++) node = trie.step(node, text.charCodeAt(j));
-      ids.push(trie.value(node));
+      this.#sink.piece(trie.value(node));
       i += length;
       start = i;
     }

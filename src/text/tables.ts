@@ -5,18 +5,15 @@
 
 /** Open-addressing map from (a, b), both >= 0, to a value >= 0. Grows by doubling. */
 export class PairTable {
-  #keysA: Int32Array;
-  #keysB: Int32Array;
-  #values: Int32Array;
+  /** a, b, value, and one unused, so that a slot lies in one cache line; a is -1 where it is free. */
+  #slots: Int32Array;
   #mask: number;
   #count = 0;
 
   constructor(expected = 16) {
     let size = 16;
     while (size < expected * 2) size *= 2;
-    this.#keysA = new Int32Array(size).fill(-1);
-    this.#keysB = new Int32Array(size);
-    this.#values = new Int32Array(size);
+    this.#slots = new Int32Array(size * 4).fill(-1);
     this.#mask = size - 1;
   }
 
@@ -26,44 +23,40 @@ export class PairTable {
 
   /** The value of (a, b), or -1. */
   get(a: number, b: number): number {
-    const keysA = this.#keysA;
+    const slots = this.#slots;
     const mask = this.#mask;
-    let i = hash(a, b) & mask;
-    for (;;) {
-      const key = keysA[i];
-      if (key === a && this.#keysB[i] === b) return this.#values[i];
+    for (let i = hash(a, b) & mask; ; i = (i + 1) & mask) {
+      const key = slots[4 * i];
+      if (key === a && slots[4 * i + 1] === b) return slots[4 * i + 2];
       if (key === -1) return -1;
-      i = (i + 1) & mask;
     }
   }
 
   /** Sets (a, b); a later value replaces an earlier one. */
   set(a: number, b: number, value: number): void {
     if (this.#count * 2 >= this.#mask) this.#grow();
+    const slots = this.#slots;
     const mask = this.#mask;
     let i = hash(a, b) & mask;
-    while (this.#keysA[i] !== -1) {
-      if (this.#keysA[i] === a && this.#keysB[i] === b) {
-        this.#values[i] = value;
+    while (slots[4 * i] !== -1) {
+      if (slots[4 * i] === a && slots[4 * i + 1] === b) {
+        slots[4 * i + 2] = value;
         return;
       }
       i = (i + 1) & mask;
     }
-    this.#keysA[i] = a;
-    this.#keysB[i] = b;
-    this.#values[i] = value;
+    slots[4 * i] = a;
+    slots[4 * i + 1] = b;
+    slots[4 * i + 2] = value;
     this.#count++;
   }
 
   #grow(): void {
-    const [oldA, oldB, oldValues] = [this.#keysA, this.#keysB, this.#values];
-    const size = (this.#mask + 1) * 2;
-    this.#keysA = new Int32Array(size).fill(-1);
-    this.#keysB = new Int32Array(size);
-    this.#values = new Int32Array(size);
-    this.#mask = size - 1;
+    const old = this.#slots;
+    this.#slots = new Int32Array(old.length * 2).fill(-1);
+    this.#mask = this.#mask * 2 + 1;
     this.#count = 0;
-    for (let i = 0; i < oldA.length; i++) if (oldA[i] !== -1) this.set(oldA[i], oldB[i], oldValues[i]);
+    for (let i = 0; i < old.length; i += 4) if (old[i] !== -1) this.set(old[i], old[i + 1], old[i + 2]);
   }
 }
 

@@ -68,6 +68,8 @@ export interface Tokenizer {
   readonly source: TokenizerSource;
   /** Text to ids. Lone surrogates count as U+FFFD. Throws `input` when a mark is asked for that does not exist. */
   encode(text: string, options?: EncodeOptions): number[];
+  /** As `encode`, into a typed array: for corpora. */
+  encodeTyped(text: string, options?: EncodeOptions): Int32Array;
   /** Ids to text. Throws `input` for a number that cannot be an id. */
   decode(ids: Iterable<number>, options?: DecodeOptions): string;
   decoder(options?: DecodeOptions): StreamDecoder;
