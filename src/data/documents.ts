@@ -1,13 +1,17 @@
 /**
- * The user's own data as documents: JSON Lines and plain text, from files, folders and globs. It reads
- * line by line, so memory is bounded by one document and one line, and it says file and line of whatever
- * it cannot take. Nothing is cleaned here; that is the work of `curate`.
+ * The user's own data as documents: JSON Lines, plain text, CSV, all also packed, and Parquet, from files,
+ * folders and globs. It reads line by line (Parquet: row group by row group), so memory is bounded, and it
+ * says file and line of whatever it cannot take. Nothing is cleaned here; that is the work of `curate`.
  */
 import { ScionError } from '../base/errors.ts';
-import { extName } from '../base/path.ts';
+import { readCsv } from '../formats/csv.ts';
 import { readJsonl, readLines } from '../formats/jsonl.ts';
-import type { HostFiles } from '../host/types.ts';
+import type { FileReader, HostFiles } from '../host/types.ts';
+import { dataBytes, dataFileOf, needDataFile, type UnpackLimits } from './file-kinds.ts';
 import { findFiles } from './glob.ts';
+import { type ColumnNames, recordColumns, recordText, renameFields } from './records.ts';
+
+export { recordText };
 
 /** One text of the user's. */
 export interface TextDocument {
@@ -19,7 +23,9 @@ export interface TextDocument {
 }
 
 /** Limits; all in bytes of UTF-8. */
-export interface DocumentOptions {
+export interface DocumentOptions extends UnpackLimits {
+  /** What records call their fields, where it is not the house's names. */
+  readonly columns?: ColumnNames;
   /** Longest line. Default 16 MiB. */
   readonly maxLineBytes?: number;
   /** Text files up to this size are one document. Default 16 KiB. */
@@ -40,94 +46,58 @@ export interface DocumentSet {
   readonly empty: number;
 }
 
-const JSONL = new Set(['.jsonl', '.ndjson']);
-const TEXT = new Set(['.txt', '.text', '.md', '.markdown']);
-/** Kinds that look like data and would otherwise be taken for text. */
-const REFUSED = new Set(['.json', '.parquet', '.gz', '.zst', '.zip', '.csv', '.tsv', '.pdf', '.html', '.bin', '.safetensors', '.gguf', '.model']);
 const encoder = new TextEncoder();
 
 /** True for names that are read when a folder is given. */
 export function isDataFile(name: string): boolean {
-  const ext = extName(name);
-  return JSONL.has(ext) || TEXT.has(ext);
+  return dataFileOf(name) !== null;
 }
 
-/** The text of a message: a string, or parts of which the text ones count. */
-function contentOf(content: unknown): string | null {
-  if (typeof content === 'string') return content;
-  if (content === null) return '';
-  if (!Array.isArray(content)) return null;
-  const parts = content.map((part: unknown) =>
-    typeof part === 'object' && part !== null && 'text' in part && typeof part.text === 'string' ? part.text : null,
-  );
-  return parts.some((part) => part === null) ? null : parts.join('');
+const stringOr = (value: unknown): string | null =>
+  typeof value === 'string' ? value : typeof value === 'number' || typeof value === 'bigint' ? String(value) : null;
+
+/** A record as a document; `where` is its id unless it has one. */
+function documentOf(value: unknown, where: string, names: ColumnNames | undefined): TextDocument {
+  const renamed = names ? renameFields(value, names) : value;
+  const text = recordText(renamed, where);
+  const record = renamed as Record<string, unknown>;
+  return { id: stringOr(record.id) ?? where, text, category: stringOr(record.category), lang: stringOr(record.lang) };
 }
 
-/**
- * The text of one record: `messages` (their contents, one under the other), else `text`, else `source`
- * and `target` (one under the other). Throws `input` naming `where` and the keys that were found.
- */
-export function recordText(value: unknown, where: string): string {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new ScionError(
-      'input',
-      `${where}: a record must be an object with "text", "source" and "target", or "messages"; found ${Array.isArray(value) ? 'an array' : value === null ? 'null' : `a ${typeof value}`}`,
-      { where },
-    );
+async function* tableDocuments(reader: FileReader, path: string, options: DocumentOptions): AsyncGenerator<TextDocument> {
+  const { openParquet } = await import('../formats/parquet.ts');
+  const table = await openParquet(reader, { name: path, maxGroupBytes: options.maxUnpackedBytes, maxRatio: options.maxUnpackRatio });
+  const fields = recordColumns(table.columns, options.columns ?? {}, path);
+  let row = 0;
+  for await (const values of table.rows([...new Set(fields.values())])) {
+    row++;
+    yield documentOf(Object.fromEntries([...fields].map(([field, column]) => [field, values[column]])), `${path}:${row}`, undefined);
   }
-  const record = value as Record<string, unknown>;
-  if (record.messages !== undefined) {
-    if (!Array.isArray(record.messages))
-      throw new ScionError('input', `${where}: "messages" must be an array of {role, content}, found ${typeof record.messages}`, { where });
-    return record.messages
-      .map((message: unknown, i) => {
-        const content = typeof message === 'object' && message !== null && 'content' in message ? contentOf(message.content) : null;
-        if (content === null)
-          throw new ScionError('input', `${where}: message ${i + 1} of ${(record.messages as unknown[]).length} has no text in "content"`, {
-            where,
-            message: i,
-          });
-        return content;
-      })
-      .filter((content) => content !== '')
-      .join('\n');
-  }
-  const field = (name: string): string => {
-    const found = record[name];
-    if (found === undefined || found === null) return '';
-    if (typeof found !== 'string')
-      throw new ScionError('input', `${where}: "${name}" must be a string, found ${Array.isArray(found) ? 'an array' : `a ${typeof found}`}`, { where, name });
-    return found;
-  };
-  if (record.text !== undefined) return field('text');
-  if (record.source === undefined && record.target === undefined) {
-    const keys = Object.keys(record).slice(0, 8).join(', ');
-    throw new ScionError('input', `${where}: no "text", "source"/"target" or "messages" in this record; its keys are: ${keys === '' ? '(none)' : keys}`, {
-      where,
-    });
-  }
-  return [field('source'), field('target')].filter((part) => part !== '').join('\n');
 }
 
-const stringOr = (value: unknown): string | null => (typeof value === 'string' ? value : typeof value === 'number' ? String(value) : null);
-
-async function* jsonlDocuments(files: HostFiles, path: string, maxLineBytes: number | undefined): AsyncGenerator<TextDocument> {
-  const reader = await files.open(path);
-  try {
-    for await (const { value, line } of readJsonl(reader, { name: path, maxLineBytes })) {
-      const text = recordText(value, `${path}:${line}`);
-      const record = value as Record<string, unknown>;
-      yield { id: stringOr(record.id) ?? `${path}:${line}`, text, category: stringOr(record.category), lang: stringOr(record.lang) };
+/** The first bytes of a stream, up to a little over `bytes`, and whether that is all; `all` starts at the beginning again. */
+async function peek(source: AsyncGenerator<Uint8Array>, bytes: number): Promise<{ whole: boolean; all: AsyncGenerator<Uint8Array> }> {
+  const first: Uint8Array[] = [];
+  let held = 0;
+  let whole = false;
+  while (held <= bytes && !whole) {
+    const { done, value } = await source.next();
+    if (done) whole = true;
+    else {
+      first.push(value);
+      held += value.length;
     }
-  } finally {
-    await reader.close();
   }
+  async function* all(): AsyncGenerator<Uint8Array> {
+    yield* first.splice(0);
+    yield* source;
+  }
+  return { whole, all: all() };
 }
 
-async function* textDocuments(files: HostFiles, path: string, options: DocumentOptions): AsyncGenerator<TextDocument> {
+async function* textDocuments(source: AsyncGenerator<Uint8Array>, path: string, options: DocumentOptions): AsyncGenerator<TextDocument> {
   const { wholeFileBytes = 16 * 1024, chunkBytes = 8 * 1024, maxLineBytes } = options;
-  const reader = await files.open(path);
-  const whole = reader.size <= wholeFileBytes;
+  const { whole, all } = await peek(source, wholeFileBytes);
   let lines: string[] = [];
   let bytes = 0;
   let first = 1;
@@ -141,24 +111,48 @@ async function* textDocuments(files: HostFiles, path: string, options: DocumentO
     category: null,
     lang: null,
   });
+  for await (const { text, line } of readLines(all, { name: path, maxLineBytes })) {
+    if (text.includes('\u0000')) throw new ScionError('input', `${path}:${line}: a zero byte, so this is not a text file`, { path, line });
+    lines.push(text);
+    bytes += encoder.encode(text).length + 1;
+    const blank = text.trim() === '';
+    // A text without blank lines is cut at a line's end, four times later.
+    if (!whole && bytes >= (blank ? chunkBytes : 4 * chunkBytes)) {
+      yield finish();
+      lines = [];
+      bytes = 0;
+      first = line + 1;
+    }
+  }
+  if (whole || lines.some((line) => line.trim() !== '')) yield finish();
+}
+
+/** The documents of one file, in its order. */
+export async function* fileDocuments(files: HostFiles, path: string, options: DocumentOptions = {}): AsyncGenerator<TextDocument> {
+  const { kind, packing } = needDataFile(path);
+  const reader = await files.open(path);
+  const lines = { name: path, maxLineBytes: options.maxLineBytes };
   try {
-    for await (const { text, line } of readLines(reader, { name: path, maxLineBytes })) {
-      if (text.includes('\u0000')) throw new ScionError('input', `${path}:${line}: a zero byte, so this is not a text file`, { path, line });
-      lines.push(text);
-      bytes += encoder.encode(text).length + 1;
-      const blank = text.trim() === '';
-      // A text without blank lines is cut at a line's end, four times later.
-      if (!whole && bytes >= (blank ? chunkBytes : 4 * chunkBytes)) {
-        yield finish();
-        lines = [];
-        bytes = 0;
-        first = line + 1;
+    if (kind === 'parquet') {
+      yield* tableDocuments(reader, path, options);
+      return;
+    }
+    const source = dataBytes(reader, packing, path, options);
+    if (kind === 'text') yield* textDocuments(source, path, options);
+    else if (kind === 'jsonl') {
+      for await (const { value, line } of readJsonl(source, lines)) yield documentOf(value, `${path}:${line}`, options.columns);
+    } else {
+      let checked = false;
+      for await (const { record, line } of readCsv(source, kind === 'csv' ? ',' : '\t', lines)) {
+        // Told once, with the header's names, and not for every row.
+        if (!checked) recordColumns(Object.keys(record), options.columns ?? {}, path);
+        checked = true;
+        yield documentOf(record, `${path}:${line}`, options.columns);
       }
     }
   } finally {
     await reader.close();
   }
-  if (whole || lines.some((line) => line.trim() !== '')) yield finish();
 }
 
 /**
@@ -166,9 +160,7 @@ async function* textDocuments(files: HostFiles, path: string, options: DocumentO
  * without text come too, with an empty `text`. Errors (`input`, `format`) name file and line.
  */
 export async function* streamDocuments(files: HostFiles, patterns: readonly string[], options: DocumentOptions = {}): AsyncGenerator<TextDocument> {
-  for (const path of await findDataFiles(files, patterns, options)) {
-    yield* JSONL.has(extName(path)) ? jsonlDocuments(files, path, options.maxLineBytes) : textDocuments(files, path, options);
-  }
+  for (const path of await findDataFiles(files, patterns, options)) yield* fileDocuments(files, path, options);
 }
 
 /** The files themselves, checked: kinds that are not read and too much data are `input` errors before anything is read. */
@@ -178,9 +170,7 @@ export async function findDataFiles(files: HostFiles, patterns: readonly string[
   const { maxTotalBytes = 4 * 2 ** 30 } = options;
   let total = 0;
   for (const path of paths) {
-    if (REFUSED.has(extName(path))) {
-      throw new ScionError('input', `data: ${path} is a ${extName(path)} file; read are JSON Lines (.jsonl, .ndjson) and plain text (.txt, .md)`, { path });
-    }
+    needDataFile(path);
     total += (await files.stat(path))?.size ?? 0;
     if (total > maxTotalBytes)
       throw new ScionError('input', `data: the files up to ${path} hold ${total} bytes, the limit is ${maxTotalBytes}; name fewer or raise it`, {
