@@ -20,6 +20,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<{ command: Command }>>> = 
   chat: () => import('./commands/chat.ts'),
   import: () => import('./commands/import.ts'),
   export: () => import('./commands/export.ts'),
+  init: () => import('./commands/init.ts'),
   bench: () => import('./commands/bench.ts'),
 };
 
@@ -62,6 +63,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   const stop = { requested: false };
   const { verb, rest } = takeVerb(argv);
   let json = rest.includes('--json');
+  let outcome: Readonly<Record<string, unknown>> | null = null;
   try {
     if (verb === undefined || verb === 'help' || verb === '--help') {
       term.out(`${await overview()}\n`);
@@ -94,7 +96,6 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
     if (flags.words.length > 0 && !command.words) {
       throw new ScionError('usage', `scion ${verb} takes only flags; found "${flags.words.join(' ')}" (scion ${verb} --help)`);
     }
-    let outcome: Readonly<Record<string, unknown>> | null = null;
     const context: Context = {
       flags,
       terminal: term,
@@ -119,8 +120,8 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
     } finally {
       release();
       status.clear();
-      if (json && outcome) term.out(`${JSON.stringify(outcome)}\n`);
     }
+    if (json && outcome) term.out(`${JSON.stringify(outcome)}\n`);
     return 0;
   } catch (error) {
     status.clear();
@@ -128,7 +129,9 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
     term.err(`scion: ${message}\n`);
     if (!isScionError(error) || error.kind === 'internal')
       term.err(`${error instanceof Error ? (error.stack ?? '') : ''}\nThis is a bug of scion; please report it with the lines above.\n`);
-    if (json && !isScionError(error, 'interrupted')) term.out(`${JSON.stringify({ error: message, kind: isScionError(error) ? error.kind : 'internal' })}\n`);
+    // A result may come with an error: what was done before an interruption, or all that a check found.
+    const said = isScionError(error, 'interrupted') ? outcome : { ...(outcome ?? {}), error: message, kind: isScionError(error) ? error.kind : 'internal' };
+    if (json && said) term.out(`${JSON.stringify(said)}\n`);
     return exitCodeOf(error);
   }
 }
