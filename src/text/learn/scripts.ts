@@ -15,11 +15,39 @@ export const SCRIPTS = [
 
 const TESTS = SCRIPTS.map((script) => ({ script: script as string, test: new RegExp(`\\p{Script=${script}}`, 'u') }));
 
+/** By code point: 0 not asked yet, 1 none, from 2 on the script's place in `NAMES`. */
+const known = new Uint8Array(0x110000);
+const NAMES: readonly string[] = [...SCRIPTS, 'Other'];
+
 /** The script of a code point; null for characters that all scripts share (signs, digits, space, marks). */
 export function scriptOf(point: number): string | null {
-  const char = String.fromCodePoint(point);
+  if (known[point] === 0) known[point] = 2 + NAMES.indexOf(askScript(String.fromCodePoint(point)) ?? '');
+  return known[point] === 1 ? null : NAMES[known[point] - 2];
+}
+
+function askScript(char: string): string | null {
   for (const { script, test } of TESTS) if (test.test(char)) return script;
   return /\p{L}/u.test(char) && !/[\p{Script=Common}\p{Script=Inherited}]/u.test(char) ? 'Other' : null;
+}
+
+/** What a base makes of one script in a corpus, in weight. */
+export interface ScriptUse {
+  characters: number;
+  tokens: number;
+}
+
+/** Least share of a corpus's letters, and least ids a character, for a script to become a target by itself. */
+const LEAST_SHARE = 0.01;
+const LEAST_TOKENS = 0.75;
+
+/** The scripts worth new pieces: a hundredth of the letters or more, for which the base needs 3 ids for 4 characters or more. Never Latin. */
+export function chooseTargets(uses: ReadonlyMap<string, ScriptUse>): string[] {
+  let total = 0;
+  for (const { characters } of uses.values()) total += characters;
+  return [...uses]
+    .filter(([script, { characters, tokens }]) => script !== 'Latin' && characters >= LEAST_SHARE * total && tokens >= LEAST_TOKENS * characters)
+    .map(([script]) => script)
+    .sort();
 }
 
 /** Signs that only East Asian text uses: they go with its scripts (ideographic punctuation, full-width forms). */
