@@ -26,6 +26,8 @@ const GPU_TIMEOUT_S = 600;
 export interface DeviceOptions extends GpuOptions {
   /** Forces a kernel profile; by default `generic` on CPU adapters, `specialised` elsewhere. */
   readonly profile?: Profile;
+  /** Forces kernel variants by op (`DeviceFacts.choices`): what a tuner found, or what a checkpoint was made with. */
+  readonly choices?: Readonly<Record<string, string>>;
   /** Smaller limits than the device has, for tests of row windows. Larger values are ignored. */
   readonly limits?: Partial<DeviceLimits>;
   /** Features to leave off even where offered (tests of the portable kernels). */
@@ -60,7 +62,7 @@ function factsOf(adapter: GPUAdapter, device: GPUDevice, options: DeviceOptions)
     limits,
     subgroups: device.features.has('subgroups' as GPUFeatureName) ? { min: info.subgroupMinSize ?? 4, max: info.subgroupMaxSize ?? 128 } : null,
     profile: options.profile ?? (fallback ? 'generic' : 'specialised'),
-    choices: {},
+    choices: { ...options.choices },
   };
 }
 

@@ -1,6 +1,7 @@
 /**
  * A run's logs: one JSON line an event in `log.jsonl`, and TensorBoard scalars that every viewer reads.
- * After a resume both go on; steps that were lost with a crash appear again, as they were run again.
+ * After a resume both go on; steps that were lost with a crash or a device appear again, as they were run again
+ * (viewers are told to drop the earlier ones).
  */
 import { joinPath } from '../base/path.ts';
 import { JsonlWriter } from '../formats/jsonl.ts';
@@ -75,6 +76,11 @@ export class RunLogs {
       await this.jsonl.write({ event: 'validation', ...v });
       await this.events.scalars(v.step, { 'validation/loss': v.loss, 'validation/bits_per_byte': v.bitsPerByte });
     });
+  }
+
+  /** What follows takes the place of points from `step` on: they were lost with a device and are run again. */
+  restart(step: number): void {
+    this.enqueue(() => this.events.restart(step));
   }
 
   /** Anything else worth a line: a save, a skipped step, a lost device. */

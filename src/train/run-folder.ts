@@ -2,13 +2,14 @@
  * One run on disk: the lock that keeps a second trainer out, the resolved config, logs, checkpoints. The
  * folder is self-contained: what was asked, on which device, with which kernel choices, and how far it got.
  */
-import { ScionError } from '../base/errors.ts';
+import { isScionError, ScionError } from '../base/errors.ts';
 import { joinPath } from '../base/path.ts';
 import { listCheckpoints, makeDurableDir, recoverCheckpoints } from '../checkpoint/folders.ts';
 import { loadLatest } from '../checkpoint/load.ts';
 import { acquireLock, type FolderLock } from '../checkpoint/lock.ts';
-import { hashJson } from '../checkpoint/manifest.ts';
+import { hashJson, readManifest } from '../checkpoint/manifest.ts';
 import { saveCheckpoint } from '../checkpoint/save.ts';
+import type { Profile } from '../gpu/facts.ts';
 import { host } from '../host/index.ts';
 import { RunLogs } from './logs.ts';
 import type { Stepper } from './stepper.ts';
@@ -83,6 +84,24 @@ export class RunFolder implements Checkpointer {
     }
   }
 
+  /**
+   * The kernel choices that the newest readable manifest was made with, as options to open a device with: another choice
+   * is another order of sums, so other bits. Null in a fresh folder.
+   */
+  async kernels(): Promise<{ readonly profile?: Profile; readonly choices: Readonly<Record<string, string>> } | null> {
+    const { files } = await host();
+    for (const { path } of await listCheckpoints(files, this.checkpoints)) {
+      try {
+        const { profile, ...choices } = (await readManifest(files, path)).kernels;
+        return { choices, ...(profile === 'generic' || profile === 'specialised' ? { profile } : {}) };
+      } catch (error) {
+        // Loading says what is wrong with it and takes the one before.
+        if (!isScionError(error)) throw error;
+      }
+    }
+    return null;
+  }
+
   async save(stepper: Stepper, state: TrainerState): Promise<string> {
     if (this.lockError) throw this.lockError;
     const { files } = await host();
@@ -122,7 +141,10 @@ export class RunFolder implements Checkpointer {
     return {
       onStep: (r) => logs.step(r, { planned: plannedBytes, resident: machine.residentBytes() }),
       onValidate: (v) => logs.validation(v),
-      onEvent: (e) => logs.event(e.kind, { step: e.step, message: e.message }),
+      onEvent: (e) => {
+        if (e.kind === 'resumed') logs.restart(e.step);
+        logs.event(e.kind, { step: e.step, message: e.message });
+      },
     };
   }
 

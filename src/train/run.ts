@@ -67,15 +67,18 @@ export class Run {
   static async open(options: RunOptions): Promise<Run> {
     checkSchedule(options.schedule);
     const { setup, data, out } = options;
-    const opened = await GpuDevice.open(options.device);
-    const plans = planTraining(setup, opened.facts);
-    let spare: GpuDevice | null = opened;
-    let folder: RunFolder | null = null;
+    const folder =
+      out === null
+        ? null
+        : await RunFolder.open({ dir: out, config: describeRun(options), version: options.version, resume: options.resume, keep: options.keep });
+    let opened: GpuDevice | null = null;
     try {
-      folder =
-        out === null
-          ? null
-          : await RunFolder.open({ dir: out, config: describeRun(options), version: options.version, resume: options.resume, keep: options.keep });
+      // What the caller forces stands; else a resume runs the kernels its checkpoint was made with.
+      const frozen: DeviceOptions = { ...(await folder?.kernels()), ...options.device };
+      opened = await GpuDevice.open(frozen);
+      const { facts } = opened;
+      let spare: GpuDevice | null = opened;
+      const plans = planTraining(setup, facts);
       if (out !== null) await saveTokenizer((await host()).files, options.tokenizer, joinPath(out, 'tokenizer'));
       let logHooks: TrainHooks = {};
       const trainer = new Trainer({
@@ -90,7 +93,7 @@ export class Run {
         saveEvery: options.saveEvery,
         checkpointer: folder,
         openDevice: async () => {
-          const device = spare ?? (await GpuDevice.open(options.device));
+          const device = spare ?? (await GpuDevice.open(frozen));
           spare = null;
           return device;
         },
@@ -104,10 +107,10 @@ export class Run {
       });
       const firstStep = await trainer.open();
       if (folder) logHooks = await folder.openLogs(firstStep, plans.memory.total);
-      return new Run(options, plans, opened.facts, trainer, folder, firstStep);
+      return new Run(options, plans, facts, trainer, folder, firstStep);
     } catch (error) {
       await folder?.close();
-      opened.destroy();
+      opened?.destroy();
       throw error;
     }
   }
