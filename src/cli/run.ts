@@ -18,9 +18,11 @@ const COMMANDS: Readonly<Record<string, () => Promise<{ command: Command }>>> = 
   score: () => import('./commands/score.ts'),
   generate: () => import('./commands/generate.ts'),
   chat: () => import('./commands/chat.ts'),
+  'vocab expand': () => import('./commands/vocab-expand.ts'),
   import: () => import('./commands/import.ts'),
   export: () => import('./commands/export.ts'),
   init: () => import('./commands/init.ts'),
+  'vocab stats': () => import('./commands/vocab-stats.ts'),
   bench: () => import('./commands/bench.ts'),
 };
 
@@ -76,7 +78,10 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
     const group = groupOf(verb);
     if (group.length > 0) {
       if (!rest.includes('--help')) {
-        throw new ScionError('usage', `scion ${verb} needs one of ${group.map((name) => name.slice(verb.length + 1)).join(', ')} (scion ${verb} --help lists them)`);
+        throw new ScionError(
+          'usage',
+          `scion ${verb} needs one of ${group.map((name) => name.slice(verb.length + 1)).join(', ')} (scion ${verb} --help lists them)`,
+        );
       }
       term.out(`${await overview(group)}\n`);
       return 0;
