@@ -6,7 +6,7 @@ import { ScionError } from '../../base/errors.ts';
 import { PIECE, type SentencePiece, type SentencePieceModel, writeSentencePiece } from '../../formats/sentencepiece.ts';
 import { isObject, type JsonObject } from '../json-read.ts';
 import type { Tokenizer } from '../types.ts';
-import { type AddedTokenJson, addedTokensOf, tokenizerJson } from './tokenizer-json.ts';
+import { addedTokensOf, tokenizerJson } from './tokenizer-json.ts';
 
 const encoder = new TextEncoder();
 const strict = new TextDecoder('utf-8', { fatal: true });
@@ -63,12 +63,19 @@ export function tokenizerFolder(contents: FolderContents): { readonly files: Map
     notes.push(error.message);
   }
   for (const [name, bytes] of base.source.neighbours ?? []) if (name !== 'added_tokens.json') files.set(name, bytes);
-  files.set('tokenizer_config.json', json(configOf(base, model, specials, readNeighbour(base, 'tokenizer_config.json'))));
-  files.set('special_tokens_map.json', json(specialsMap(base, specials, readNeighbour(base, 'special_tokens_map.json'))));
+  for (const [name, bytes] of withSpecials(base, specials, addedTokensOf(model))) files.set(name, bytes);
   for (const [name, bytes] of extra ?? []) files.set(name, bytes);
   const held = Array.isArray(report.notes) ? (report.notes as readonly unknown[]) : [];
   files.set('report.json', json({ ...report, notes: [...held, ...notes] }));
   return { files, notes };
+}
+
+/** The small files that name the marks, with new special tokens; `tokens` are all added tokens with their ids. */
+export function withSpecials(base: Tokenizer, specials: readonly string[], tokens: readonly JsonObject[]): Map<string, Uint8Array> {
+  return new Map([
+    ['tokenizer_config.json', json(configOf(base, tokens, specials, readNeighbour(base, 'tokenizer_config.json')))],
+    ['special_tokens_map.json', json(specialsMap(base, specials, readNeighbour(base, 'special_tokens_map.json')))],
+  ]);
 }
 
 const json = (value: unknown): Uint8Array => encoder.encode(`${JSON.stringify(value, null, 2)}\n`);
@@ -81,7 +88,7 @@ function readNeighbour(base: Tokenizer, name: string): JsonObject | null {
 }
 
 /** The base's configuration, or LLaMA's; every mark listed by id, as slow tokenizers find them in text only so. */
-function configOf(base: Tokenizer, model: SentencePieceModel, specials: readonly string[], held: JsonObject | null): JsonObject {
+function configOf(base: Tokenizer, tokens: readonly JsonObject[], specials: readonly string[], held: JsonObject | null): JsonObject {
   const marks = marksOf(base);
   const start: JsonObject = held ?? {
     add_bos_token: base.adds.bos,
@@ -91,10 +98,10 @@ function configOf(base: Tokenizer, model: SentencePieceModel, specials: readonly
     legacy: true,
     // transformers' way of saying that the tokenizer sets no limit.
     model_max_length: 1e30,
-    tokenizer_class: 'LlamaTokenizer',
+    tokenizer_class: base.kind === 'bpe-json' ? 'PreTrainedTokenizerFast' : 'LlamaTokenizer',
   };
   const decoder: Record<string, unknown> = {};
-  for (const { id, ...token } of addedTokensOf(model)) decoder[String(id)] = token satisfies Omit<AddedTokenJson, 'id'>;
+  for (const { id, ...token } of tokens) decoder[String(id)] = token;
   const before = isObject(start.added_tokens_decoder) ? start.added_tokens_decoder : {};
   const out: Record<string, unknown> = { ...start, added_tokens_decoder: { ...decoder, ...before } };
   if (specials.length > 0) out.additional_special_tokens = withNew(start.additional_special_tokens, specials);

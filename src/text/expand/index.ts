@@ -3,8 +3,11 @@
  * them. What other folders use of this one.
  */
 
+export { type ExpandedJson, expandByteLevel, expandByteLevelPieces, isByteLevel, type NewMerge } from './byte-level.ts';
+export { type ExpandedFolder, expandFolder, loadBase } from './expand-folder.ts';
 export { type FolderContents, tokenizerFolder, withAddedTokens } from './files.ts';
 export { checkOutFolder, writeTokenizerFolder } from './folder.ts';
+export { type ListOrder, type PieceList, readPieceLists } from './piece-list.ts';
 export { findUnreachable } from './reachable.ts';
 export { hasNewScript } from './scripts.ts';
 export { type Expanded, expandSentencePiece } from './sentencepiece.ts';

@@ -5,12 +5,13 @@
  */
 import { ScionError } from '../../base/errors.ts';
 import { PIECE, type SentencePieceModel } from '../../formats/sentencepiece.ts';
+import type { JsonObject } from '../json-read.ts';
 import { SPACE_MARK } from '../normalizer.ts';
 import { deriveMerges } from './merges.ts';
 import { isBpe } from './reachable.ts';
 
 /** An entry of `added_tokens`. */
-export interface AddedTokenJson {
+export interface AddedTokenJson extends JsonObject {
   readonly id: number;
   readonly content: string;
   readonly single_word: boolean;
