@@ -184,7 +184,7 @@ async function readConfig(file: GgufFile): Promise<LlamaConfig> {
     qkvBias: architecture === 'qwen2',
     qkNorm: architecture === 'qwen3',
     bosId: meta.optional('tokenizer.ggml.bos_token_id', true) ?? null,
-    eosId: meta.optional('tokenizer.ggml.eos_token_id', true) ?? null,
+    eosIds: [meta.optional('tokenizer.ggml.eos_token_id', true) ?? []].flat(),
   });
 }
 
@@ -285,7 +285,7 @@ function modelKeys(config: LlamaConfig, options: GgufExportOptions): Map<string,
   ];
   const ids: [string, GgufValue][] = [];
   if (config.bosId !== null) ids.push(['tokenizer.ggml.bos_token_id', u32(config.bosId)]);
-  if (config.eosId !== null) ids.push(['tokenizer.ggml.eos_token_id', u32(config.eosId)]);
+  if (config.eosIds.length > 0) ids.push(['tokenizer.ggml.eos_token_id', u32(config.eosIds[0])]);
   return new Map<string, GgufValue>([
     ['general.architecture', text(architecture)],
     ['general.name', text(options.name ?? 'scion')],

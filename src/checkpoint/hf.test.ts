@@ -5,7 +5,7 @@
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, test } from 'vitest';
 import { BytesWriter } from '../formats/bytes.ts';
 import { openSafetensors } from '../formats/safetensors.ts';
 import { type TensorEntry, tensorEntry, writeSafetensors } from '../formats/safetensors-write.ts';
@@ -50,6 +50,19 @@ async function changed(model: string, edit: { config?: Record<string, unknown>; 
 
 const opened = () => importHf(posixFiles, folder);
 const zeros = (name: string, ...shape: number[]) => tensorEntry(name, 'F32', shape, new Uint8Array(4 * shape.reduce((a, b) => a * b, 1)));
+
+test('several end ids, as chat models of LLaMA 3 have them, come out as they came in', async () => {
+  const eos = [11, 12, 13];
+  await changed('llama3-rope', { config: { eos_token_id: eos } });
+  const source = await opened();
+  expect(source.config.eosIds).toEqual(eos);
+  const out = join(folder, 'out');
+  await exportHf(posixFiles, out, source.config, source.read, { dtype: 'f32' });
+  await source.close();
+  for (const name of ['config.json', 'generation_config.json']) {
+    expect(JSON.parse(await readFile(join(out, name), 'utf8'))).toMatchObject({ eos_token_id: eos });
+  }
+});
 
 describe('golden models', () => {
   it.each(MODELS)('%s: out of scion as it came in, byte for byte', async (model) => {
@@ -113,7 +126,7 @@ describe('export', () => {
     expect((await readdir(out)).sort()).toEqual([...names].sort());
     const again = await importHf(posixFiles, out);
     expect(again.storedDtypes).toEqual([dtype === 'f16' ? 'F16' : 'BF16']);
-    expect(again.generationConfig).toMatchObject({ eos_token_id: source.config.eosId });
+    expect(again.generationConfig).toMatchObject({ eos_token_id: source.config.eosIds[0] });
     for (const { name } of listParameters(source.config)) {
       const a = await source.read(name);
       const b = await again.read(name);

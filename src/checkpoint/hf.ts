@@ -11,7 +11,7 @@ import { openHfWeights, writeHfWeights } from '../formats/hf-shards.ts';
 import { nestsDeeper } from '../formats/json.ts';
 import { entryBytes, type TensorEntry } from '../formats/safetensors-write.ts';
 import type { HostFiles } from '../host/types.ts';
-import { configToJson, type LlamaConfig, parseConfig } from '../nn/config.ts';
+import { configToJson, eosTokenId, type LlamaConfig, parseConfig } from '../nn/config.ts';
 import { type HfView, listHfViews } from '../nn/parameters.ts';
 import { makeDurableDir, newRunId } from './folders.ts';
 import { assembler, checkTensors, cutView, type ModelSource, type ReadParameter } from './source.ts';
@@ -160,7 +160,7 @@ function configFiles(config: LlamaConfig, options: ExportOptions): Record<string
   const json = configToJson(config, TORCH_TYPE[options.dtype]);
   // transformers 5 spells the element type `dtype`, and reads a stale one before torch_dtype.
   if ('dtype' in json) json.dtype = TORCH_TYPE[options.dtype];
-  const generation = options.generationConfig ?? { _from_model_config: true, bos_token_id: config.bosId, eos_token_id: config.eosId };
+  const generation = options.generationConfig ?? { _from_model_config: true, bos_token_id: config.bosId, eos_token_id: eosTokenId(config) };
   return { [CONFIG_NAME]: jsonBytes(json), [GENERATION_NAME]: jsonBytes(generation) };
 }
 

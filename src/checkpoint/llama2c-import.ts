@@ -27,7 +27,7 @@ export async function importLlama2c(files: HostFiles, path: string): Promise<Mod
       ropeTheta: 10000,
       tied: c.tied,
       bosId: 1,
-      eosId: 2,
+      eosIds: [2],
     });
     const read = assembler(config, async (view) => {
       const values = await file.readF32(view.hf);

@@ -53,7 +53,7 @@ async function checkReplaceable(files: HostFiles, folder: string): Promise<void>
 function configOf(model: ModelOnDisk, tokenizer: Tokenizer | null): LlamaConfig {
   const { config } = model.source;
   if (model.kind !== 'llama2c' || !tokenizer) return config;
-  return { ...config, bosId: tokenizer.bosId ?? config.bosId, eosId: tokenizer.eosId ?? config.eosId };
+  return { ...config, bosId: tokenizer.bosId ?? config.bosId, eosIds: tokenizer.eosId === null ? config.eosIds : [tokenizer.eosId] };
 }
 
 /** Writes a model folder. @throws ScionError `input` if something is in the way, `space` if it cannot fit. */

@@ -140,7 +140,7 @@ export class Generator {
    * stream of a sequence is told by its index, so a prompt at index 0 gives what it gives alone.
    */
   async *generateBatch(prompts: readonly (readonly number[])[], options: GenerateOptions = {}): AsyncGenerator<{ sequence: number; id: number }, void, void> {
-    const { stopIds = this.config.eosId === null ? [] : [this.config.eosId] } = options;
+    const { stopIds = this.config.eosIds } = options;
     if (prompts.length < 1 || prompts.length > this.batch) {
       throw new ScionError('usage', `${prompts.length} prompts at once; this model was opened for 1 to ${this.batch}`, { prompts: prompts.length });
     }

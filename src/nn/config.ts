@@ -28,7 +28,8 @@ export interface LlamaConfig {
   readonly qkNorm: boolean;
   readonly initializerRange: number;
   readonly bosId: number | null;
-  readonly eosId: number | null;
+  /** Ids that end a text; LLaMA 3's chat models have three. The first is the one that training puts behind a document. */
+  readonly eosIds: readonly number[];
   /** Fields of the file that scion does not use, for writing it back. */
   readonly extra: Readonly<Record<string, unknown>>;
 }
@@ -146,7 +147,6 @@ export function parseConfig(json: unknown, source = 'config.json'): LlamaConfig 
   const rope = c.rope_parameters ?? c.rope_scaling;
   const known = new Set(Object.keys(fileSchema.shape));
   const windowed = c.model_type === 'mistral' || c.use_sliding_window === true;
-  const eos = Array.isArray(c.eos_token_id) ? c.eos_token_id[0] : c.eos_token_id;
   return {
     modelType: c.model_type,
     vocabSize: c.vocab_size,
@@ -166,12 +166,15 @@ export function parseConfig(json: unknown, source = 'config.json'): LlamaConfig 
     qkNorm: c.model_type === 'qwen3',
     initializerRange: c.initializer_range,
     bosId: c.bos_token_id ?? null,
-    eosId: eos ?? null,
+    eosIds: [c.eos_token_id ?? []].flat(),
     extra: Object.fromEntries(Object.entries(c).filter(([key]) => !known.has(key))),
   };
 }
 
 const ARCHITECTURES = { llama: 'LlamaForCausalLM', mistral: 'MistralForCausalLM', qwen2: 'Qwen2ForCausalLM', qwen3: 'Qwen3ForCausalLM' } as const;
+
+/** `eos_token_id` as the files have it: null, a number, or several. */
+export const eosTokenId = ({ eosIds }: LlamaConfig): number | readonly number[] | null => (eosIds.length > 1 ? eosIds : (eosIds[0] ?? null));
 
 /** The object to write as `config.json`; transformers, vLLM and llama.cpp read it. */
 export function configToJson(c: LlamaConfig, dtype: 'float32' | 'float16' | 'bfloat16' = 'float32'): Record<string, unknown> {
@@ -197,7 +200,7 @@ export function configToJson(c: LlamaConfig, dtype: 'float32' | 'float16' | 'bfl
     attention_bias: c.qkvBias,
     initializer_range: c.initializerRange,
     bos_token_id: c.bosId,
-    eos_token_id: c.eosId,
+    eos_token_id: eosTokenId(c),
     torch_dtype: dtype,
   };
 }
@@ -220,7 +223,7 @@ export function makeConfig(
     qkNorm: false,
     initializerRange: 0.02,
     bosId: 1,
-    eosId: 2,
+    eosIds: [2],
     extra: {},
     ...given,
   };

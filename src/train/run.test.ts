@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { sampleSplits } from '../data/sample/index.ts';
 import { makeConfig } from '../nn/config.ts';
-import { learnBpe } from '../text/learn-bpe.ts';
+import { learnBpe } from '../text/learn/scratch.ts';
 import { tokenizerFromModel } from '../text/tokenizer.ts';
 import { prepareRunData } from './data.ts';
 import { LLAMA_ADAMW } from './programs.ts';

@@ -62,7 +62,7 @@ export function prepareSampleRun(
     initializerRange: 0.06,
     maxPositions: size.tokens,
     bosId: words.bosId,
-    eosId: words.eosId,
+    eosIds: words.eosId === null ? [] : [words.eosId],
   });
   return {
     tokenizer: words,

@@ -56,7 +56,7 @@ export const command: Command = {
       let first = 0;
       let last = 0;
       const began = machine.now();
-      const stopIds = flags.boolean('stop') ? [...new Set([...tokenizer.stopIds, ...(config.eosId === null ? [] : [config.eosId])])] : [];
+      const stopIds = flags.boolean('stop') ? [...new Set([...tokenizer.stopIds, ...config.eosIds])] : [];
       async function* counted(): AsyncGenerator<number, void, void> {
         for await (const id of generator.generate(promptIds, { ...sampling, maxNewTokens: newTokens, stopIds })) {
           last = machine.now();

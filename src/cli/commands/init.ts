@@ -21,11 +21,15 @@ async function* textsOf(files: HostFiles, patterns: readonly string[]): AsyncGen
 
 async function verify({ flags, print, result }: Context, dir: string, files: HostFiles): Promise<void> {
   const base = flags.string('base');
-  const report = await verifyFolder(files, normalPath(dir), { base: base === undefined ? undefined : normalPath(base), baseTokenizer: flags.string('base-tokenizer') });
+  const report = await verifyFolder(files, normalPath(dir), {
+    base: base === undefined ? undefined : normalPath(base),
+    baseTokenizer: flags.string('base-tokenizer'),
+  });
   for (const { level, message, remedy } of report.findings) print(`${level.padEnd(8)} ${message}${remedy === '' ? '' : `\n         mend: ${remedy}`}`);
   result({ ...report });
   const wrong = report.findings.filter((f) => f.level === 'wrong');
-  if (wrong.length > 0) throw new ScionError('input', `${dir}: ${wrong.length} ${wrong.length === 1 ? 'thing is' : 'things are'} wrong, see above`, { dir, wrong: wrong.length });
+  if (wrong.length > 0)
+    throw new ScionError('input', `${dir}: ${wrong.length} ${wrong.length === 1 ? 'thing is' : 'things are'} wrong, see above`, { dir, wrong: wrong.length });
   print(`sound      ${dir}: ${report.rows} rows, ${report.pieces} pieces${report.firstNew === null ? '' : `, new from ${report.firstNew}`}`);
 }
 
