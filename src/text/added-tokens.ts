@@ -90,6 +90,10 @@ export class AddedTokens {
       if (end > from) out.push({ part: { text: text.slice(from, end), first: first && from === 0 }, id: null });
     };
     for (let i = 0; i < text.length; ) {
+      if (!trie.mayStart(text.charCodeAt(i))) {
+        i++;
+        continue;
+      }
       const length = trie.longest(text, i);
       if (length === 0) {
         i++;

@@ -11,11 +11,12 @@ import { byteLettersToBytes } from './byte-level.ts';
 import { type Decode, readDecoder } from './json-decoders.ts';
 import { type Normalize, readNormalizer } from './json-normalizers.ts';
 import { readPostProcessor, type Template } from './json-post.ts';
-import { type PreTokenize, readPreTokenizer } from './json-pretokenizers.ts';
+import { type Part, type PreTokenize, type PureCuts, readPreTokenizer, readPureCuts } from './json-pretokenizers.ts';
 import { asObject, checkDepth } from './json-read.ts';
 import { SPACE_MARK } from './normalizer.ts';
 import { needMark } from './sentencepiece.ts';
 import type { DecodeOptions, EncodeOptions, MarkSettings, StreamDecoder, Tokenizer, TokenizerSource } from './types.ts';
+import { UnitBuffer } from './units.ts';
 import { byteOfPiece, decodeBytes, utf8 } from './utf8.ts';
 
 /** Far above any real vocabulary; a greater id is damage, and would cost memory everywhere. */
@@ -34,6 +35,10 @@ export class JsonTokenizer implements Tokenizer {
   readonly source: TokenizerSource;
   readonly #model: BpeModel;
   readonly #preTokenize: PreTokenize;
+  /** The pre-tokenizer where it only cuts: then words are taken from the text's units as they lie. */
+  #cuts: PureCuts | null;
+  #sticky: RegExp | null;
+  readonly #units = new UnitBuffer();
   readonly #decode: Decode;
   readonly #added: AddedTokens;
   readonly #addedById = new Map<number, AddedToken>();
@@ -52,6 +57,8 @@ export class JsonTokenizer implements Tokenizer {
     this.#model = new BpeModel(asObject(root.model, 'model'));
     const normalize: Normalize = readNormalizer(root.normalizer);
     this.#preTokenize = readPreTokenizer(root.pre_tokenizer);
+    this.#cuts = readPureCuts(root.pre_tokenizer);
+    this.#sticky = this.#cuts?.pattern == null ? null : new RegExp(this.#cuts.pattern.source, 'yu');
     this.#decode = readDecoder(root.decoder);
     const added = readAddedTokens(root.added_tokens);
     this.#added = new AddedTokens(added, normalize);
@@ -82,19 +89,78 @@ export class JsonTokenizer implements Tokenizer {
   }
 
   encode(text: string, options: EncodeOptions = {}): number[] {
-    const ids: number[] = [];
-    const { before, after } = this.#template;
-    if (options.bos === true) ids.push(...(before.length > 0 ? before : [needMark('begin', this.bosId)]));
-    for (const found of this.#added.split(text.toWellFormed(), options.allowSpecial === true)) {
-      if (found.part === null) ids.push(found.id);
-      else for (const part of this.#preTokenize(found.part)) this.#model.encode(part.text, ids);
-    }
-    if (options.eos === true) ids.push(...(after.length > 0 ? after : [needMark('end', this.eosId)]));
-    return ids;
+    this.#run(text, options);
+    return this.#model.sink.take();
   }
 
   encodeTyped(text: string, options: EncodeOptions = {}): Int32Array {
-    return Int32Array.from(this.encode(text, options));
+    this.#run(text, options);
+    return this.#model.sink.takeTyped();
+  }
+
+  #run(text: string, options: EncodeOptions): void {
+    const { before, after } = this.#template;
+    const begin = options.bos !== true ? [] : before.length > 0 ? before : [needMark('begin', this.bosId)];
+    const end = options.eos !== true ? [] : after.length > 0 ? after : [needMark('end', this.eosId)];
+    const { sink } = this.#model;
+    sink.reset();
+    for (const id of begin) sink.piece(id);
+    for (const found of this.#added.split(text.toWellFormed(), options.allowSpecial === true)) {
+      if (found.part === null) sink.piece(found.id);
+      else if (!this.#encodeCut(found.part.text)) this.#encodeParts(found.part);
+    }
+    for (const id of end) sink.piece(id);
+  }
+
+  #encodeParts(part: Part): void {
+    for (const { text } of this.#preTokenize(part)) this.#model.encodeWord(text);
+  }
+
+  /** Encodes a part by cuts alone; false (and nothing encoded) where that is not enough. */
+  #encodeCut(text: string): boolean {
+    if (this.#cuts === null) return false;
+    const { pattern, letters } = this.#cuts;
+    const units = this.#units.fill(text);
+    const model = this.#model;
+    const before = model.sink.length;
+    const add = (from: number, to: number): void => {
+      if (to <= from) return;
+      if (letters) model.encodeBytesOf(units, from, to);
+      else model.encodeUnits(units, from, to);
+    };
+    const sticky = this.#sticky;
+    if (pattern === null || sticky === null) {
+      add(0, text.length);
+      return true;
+    }
+    for (let at = 0; at < text.length; ) {
+      sticky.lastIndex = at;
+      let from = at;
+      let to = at;
+      if (sticky.test(text)) {
+        to = sticky.lastIndex;
+      } else {
+        // Nothing here; the next match is somewhere behind.
+        pattern.lastIndex = at;
+        const found = pattern.exec(text);
+        from = found?.index ?? text.length;
+        to = from + (found?.[0].length ?? 0);
+        if (found === null) {
+          add(at, text.length);
+          return true;
+        }
+      }
+      if (to === from) {
+        // A pattern with empty matches cuts by other rules: this way is closed for good.
+        this.#cuts = null;
+        model.sink.truncate(before);
+        return false;
+      }
+      add(at, from);
+      add(from, to);
+      at = to;
+    }
+    return true;
   }
 
   decode(ids: Iterable<number>, options: DecodeOptions = {}): string {

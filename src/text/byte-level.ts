@@ -24,6 +24,34 @@ export function textToByteLetters(text: string): string {
   return out;
 }
 
+const letterUnits = Uint16Array.from(letters, (letter) => letter.charCodeAt(0));
+
+/** Writes the letters of the UTF-8 bytes of `units[from..to)`, well-formed, into `out` (three letters a unit at most); gives how many. */
+export function lettersInto(units: Uint16Array, from: number, to: number, out: Uint16Array): number {
+  let count = 0;
+  for (let i = from; i < to; i++) {
+    let point = units[i];
+    if (point < 0x80) {
+      out[count++] = letterUnits[point];
+      continue;
+    }
+    if (point < 0x800) {
+      out[count++] = letterUnits[0xc0 | (point >> 6)];
+    } else {
+      if ((point & 0xfc00) === 0xd800) {
+        point = ((point - 0xd800) << 10) + (units[++i] - 0xdc00) + 0x10000;
+        out[count++] = letterUnits[0xf0 | (point >> 18)];
+        out[count++] = letterUnits[0x80 | ((point >> 12) & 63)];
+      } else {
+        out[count++] = letterUnits[0xe0 | (point >> 12)];
+      }
+      out[count++] = letterUnits[0x80 | ((point >> 6) & 63)];
+    }
+    out[count++] = letterUnits[0x80 | (point & 63)];
+  }
+  return count;
+}
+
 /** The bytes that letters stand for, or null if one of them is no such letter. */
 export function byteLettersToBytes(text: string): number[] | null {
   const bytes: number[] = [];

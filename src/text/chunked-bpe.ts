@@ -44,6 +44,8 @@ export interface BpeVocabulary {
   readonly pieceCount: number;
   /** Code point of symbol `pieceCount + i`. */
   readonly extraPoints: readonly number[];
+  /** Further characters of scripts without spaces (letters that stand for bytes of such). */
+  readonly densePoints?: readonly number[];
   /** Words remembered at most; only tests choose. */
   readonly cacheWords?: number;
 }
@@ -63,7 +65,7 @@ export class ChunkedBpe {
   readonly #cache: WordCache;
   #work = new Int32Array(256);
 
-  constructor({ merger, symbols, results, pieceCount, extraPoints, cacheWords }: BpeVocabulary) {
+  constructor({ merger, symbols, results, pieceCount, extraPoints, densePoints, cacheWords }: BpeVocabulary) {
     this.#merger = merger;
     this.#pieceCount = pieceCount;
     this.#extraPoints = extraPoints;
@@ -79,6 +81,7 @@ export class ChunkedBpe {
         this.#kinds[point] = point >= DENSE_FROM ? DENSE : WORD;
       }
     }
+    for (const point of densePoints ?? []) if (this.#kinds[point] === WORD) this.#kinds[point] = DENSE;
     const pairs = new Set<number>();
     let longest = 1;
     for (const [text, symbol] of pieces) {

@@ -37,6 +37,11 @@ export class IdSink {
     return this.#length;
   }
 
+  /** The ids so far, with room behind them. Valid until something is added. */
+  get ids(): Int32Array {
+    return this.#ids;
+  }
+
   /** Adds the id of a piece. */
   piece(id: number): void {
     if (this.#pending) this.settle();
@@ -117,6 +122,12 @@ export class IdSink {
     const out = this.#ids.slice(0, this.#length);
     this.#clear();
     return out;
+  }
+
+  /** Takes back everything behind the first `length` ids. */
+  truncate(length: number): void {
+    this.#length = length;
+    this.#pending = false;
   }
 
   /** Forgets what an interrupted call left behind. */

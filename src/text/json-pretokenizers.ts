@@ -61,6 +61,30 @@ export function readPreTokenizer(json: unknown, where = 'pre_tokenizer'): PreTok
   }
 }
 
+/** A pre-tokenizer that only cuts: at matches of a pattern, nothing removed or added but, at last, letters for bytes. */
+export interface PureCuts {
+  /** Each match is a part, and so is what lies between two; null: nothing is cut. */
+  readonly pattern: RegExp | null;
+  /** The parts' bytes become letters (byte-level). */
+  readonly letters: boolean;
+}
+
+/** The pre-tokenizer as plain cuts, or null where it is more than that. `json` was read by `readPreTokenizer` before. */
+export function readPureCuts(json: unknown): PureCuts | null {
+  if (json === null || json === undefined) return { pattern: null, letters: false };
+  const spec = asObject(json, 'pre_tokenizer');
+  if (spec.type === 'ByteLevel' && spec.add_prefix_space === false) {
+    return { pattern: spec.use_regex === false ? null : compilePattern(GPT2), letters: true };
+  }
+  if (spec.type === 'Split' && spec.behavior === 'Isolated') return { pattern: readPattern(spec.pattern, 'pre_tokenizer.pattern'), letters: false };
+  if (spec.type !== 'Sequence') return null;
+  const steps = asArray(spec.pretokenizers, 'pre_tokenizer.pretokenizers').map(readPureCuts);
+  const [first, second] = steps;
+  if (steps.length === 1) return first;
+  const joins = steps.length === 2 && first !== null && second !== null && !first.letters && second.pattern === null;
+  return joins ? { pattern: first.pattern, letters: second.letters } : null;
+}
+
 type Behavior = 'Removed' | 'Isolated' | 'MergedWithPrevious' | 'MergedWithNext' | 'Contiguous';
 const BEHAVIORS: readonly Behavior[] = ['Removed', 'Isolated', 'MergedWithPrevious', 'MergedWithNext', 'Contiguous'];
 
@@ -135,7 +159,8 @@ function metaspace(spec: Readonly<Record<string, unknown>>, where: string): PreT
   const split = splitter(compileLiteral(mark), 'MergedWithNext', false);
   const cuts = asBoolean(spec.split, `${where}.split`, true);
   return ({ text, first }) => {
-    const marked = text.replaceAll(' ', mark);
+    // With a pattern the engine builds the result at once; replaceAll joins a rope of pieces.
+    const marked = text.replace(/ /g, () => mark);
     const prepends = !marked.startsWith(mark) && (scheme === 'always' || (scheme === 'first' && first));
     const full = { text: prepends ? mark + marked : marked, first };
     return cuts ? split(full) : [full];

@@ -94,6 +94,8 @@ export class Trie {
   readonly #edges: PairTable;
   #values: Int32Array = new Int32Array(64).fill(-1);
   #nodes = 1;
+  /** By the low byte of a unit: 1 if some key starts with such a unit. */
+  readonly #starts = new Uint8Array(256);
 
   constructor(expectedUnits = 16) {
     this.#edges = new PairTable(expectedUnits);
@@ -102,6 +104,7 @@ export class Trie {
   /** Adds a non-empty key; a later value replaces an earlier one. */
   add(key: string, value: number): void {
     let node = 0;
+    this.#starts[key.charCodeAt(0) & 255] = 1;
     for (let i = 0; i < key.length; i++) {
       const unit = key.charCodeAt(i);
       let next = this.#edges.get(node, unit);
@@ -117,6 +120,11 @@ export class Trie {
       node = next;
     }
     this.#values[node] = value;
+  }
+
+  /** False if surely no key starts with this unit. */
+  mayStart(unit: number): boolean {
+    return this.#starts[unit & 255] === 1;
   }
 
   /** The node reached from `node` by a code unit, or -1. The root is 0. */

@@ -31,9 +31,10 @@ export class UnitBuffer {
   }
 }
 
-/** The string of `units[from..to)`. For short stretches. */
+/** The string of `units[from..to)`. */
 export function unitsToString(units: Uint16Array, from: number, to: number): string {
   let text = '';
-  for (let i = from; i < to; i++) text += String.fromCharCode(units[i]);
+  // In steps, since arguments lie on the stack.
+  for (let i = from; i < to; i += 4096) text += String.fromCharCode(...units.subarray(i, Math.min(to, i + 4096)));
   return text;
 }
