@@ -7,6 +7,7 @@
 import { ScionError } from '../base/errors.ts';
 import { baseName, dirName, joinPath, normalPath } from '../base/path.ts';
 import { Sha256 } from '../base/sha256.ts';
+import { webWorker, webWorkerPort } from './ports.ts';
 import type { DirEntry, FileReader, FileStat, FileWriter, Host, HostFiles } from './types.ts';
 
 interface SyncHandle {
@@ -258,4 +259,7 @@ export const browserHost: Host = {
   heapBytes: () => (performance as { memory?: { usedJSHeapSize: number } }).memory?.usedJSHeapSize ?? null,
   onInterrupt: () => () => {},
   sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+  cores: typeof navigator === 'undefined' ? 1 : navigator.hardwareConcurrency,
+  worker: webWorker,
+  workerPort: webWorkerPort,
 };

@@ -5,6 +5,7 @@
 import { ScionError } from '../base/errors.ts';
 import { joinPath } from '../base/path.ts';
 import { openDawn } from './node.ts';
+import { webWorker, webWorkerPort } from './ports.ts';
 import { posixFiles, posixSha256, posixUnzstd } from './posix.ts';
 import type { Host, HostTerminal } from './types.ts';
 
@@ -95,6 +96,9 @@ export const denoHost: Host = {
     };
   },
   sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+  cores: globalThis.navigator?.hardwareConcurrency ?? 1,
+  worker: webWorker,
+  workerPort: webWorkerPort,
 };
 
 /** Standard streams and exit of a Deno process. */

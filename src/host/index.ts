@@ -4,6 +4,7 @@
  */
 import type { Host, HostTerminal } from './types.ts';
 
+export { siblingModule } from './ports.ts';
 export type * from './types.ts';
 
 let current: Host | undefined;

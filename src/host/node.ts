@@ -7,10 +7,12 @@ import * as os from 'node:os';
 // The default export: what process inherits (on, off) is no part of the module's namespace.
 import process from 'node:process';
 import { createInterface } from 'node:readline';
+import { parentPort, Worker } from 'node:worker_threads';
 import { ScionError } from '../base/errors.ts';
 import { joinPath } from '../base/path.ts';
+import { MessageQueue, workerFailure } from './ports.ts';
 import { posixFiles, posixSha256, posixUnzstd } from './posix.ts';
-import type { GpuOptions, Host, HostTerminal } from './types.ts';
+import type { GpuOptions, Host, HostPort, HostTerminal, HostWorker } from './types.ts';
 
 /** Dawn instances by their flags; referenced for ever on purpose. */
 const instances = new Map<string, GPU>();
@@ -35,6 +37,35 @@ export async function openDawn(options: GpuOptions = {}): Promise<GPU> {
   const gpu = dawn.create(flags);
   instances.set(key, gpu);
   return gpu;
+}
+
+function nodeWorker(entry: URL): HostWorker {
+  const worker = new Worker(entry);
+  const queue = new MessageQueue();
+  worker.on('message', (message) => queue.push(message));
+  worker.on('messageerror', (error) => queue.fail(workerFailure(entry, 'a message could not be read', error)));
+  worker.on('error', (error) => queue.fail(workerFailure(entry, String(error), error)));
+  worker.on('exit', (code) => queue.fail(workerFailure(entry, `code ${code}`)));
+  return {
+    post: (message, transfer = []) => worker.postMessage(message, [...transfer]),
+    receive: () => queue.receive(),
+    async end() {
+      await worker.terminate();
+    },
+  };
+}
+
+let ownPort: HostPort | undefined;
+
+function nodeWorkerPort(): HostPort | null {
+  const port = parentPort;
+  if (port === null) return null;
+  if (ownPort === undefined) {
+    const queue = new MessageQueue();
+    port.on('message', (message) => queue.push(message));
+    ownPort = { post: (message, transfer = []) => port.postMessage(message, [...transfer]), receive: () => queue.receive() };
+  }
+  return ownPort;
 }
 
 /** The host of a Node process. */
@@ -72,6 +103,9 @@ export const nodeHost: Host = {
     };
   },
   sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+  cores: os.availableParallelism(),
+  worker: nodeWorker,
+  workerPort: nodeWorkerPort,
 };
 
 /** Standard streams and exit of a Node process. */

@@ -72,6 +72,19 @@ export interface GpuOptions {
   readonly fast?: boolean;
 }
 
+/** One end of a line between a thread and its worker. Messages come in order; values are cloned, buffers in `transfer` moved. */
+export interface HostPort {
+  post(message: unknown, transfer?: readonly ArrayBuffer[]): void;
+  /** The next message. Rejects with a ScionError (`internal`) if the other end broke or is gone. */
+  receive(): Promise<unknown>;
+}
+
+/** A thread that runs a module. What is posted before its first message may be lost: let it speak first. */
+export interface HostWorker extends HostPort {
+  /** Ends it at once, whatever it does. */
+  end(): Promise<void>;
+}
+
 /** The machine. */
 export interface Host {
   readonly kind: 'node' | 'deno' | 'browser';
@@ -101,6 +114,12 @@ export interface Host {
   /** Calls `stop` on SIGINT and SIGTERM; gives back the way to stop listening. */
   onInterrupt(stop: (signal: string) => void): () => void;
   sleep(ms: number): Promise<void>;
+  /** Threads that can run at once. */
+  readonly cores: number;
+  /** Starts a worker; `siblingModule` says where a module lies in a checkout and in the built package. */
+  worker(entry: URL): HostWorker;
+  /** In a worker: the way to the thread that started it. Elsewhere null. */
+  workerPort(): HostPort | null;
 }
 
 /** What only the command line uses: arguments, standard streams, exit. */

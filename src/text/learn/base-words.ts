@@ -23,6 +23,7 @@ export class BaseWords {
   readonly #weights: number[] = [];
   readonly #ids = new Map<string, number>();
   readonly #ranks = new Map<string, number>();
+  readonly #spoilt = new Set<string>();
   #count = 0;
   #tokens = 0;
 
@@ -30,9 +31,10 @@ export class BaseWords {
   constructor(base: LearnBase, words: ReadonlyMap<string, number>) {
     this.base = base;
     for (const { text, rank } of base.pieces()) this.#ranks.set(text, rank);
+    for (const text of this.#ranks.keys()) if (![...text].every((char) => this.#ranks.has(char))) this.#spoilt.add(text);
     const each = (text: string, kind: SymbolKind): void => {
       this.#tokens += kind === MISSING_SYMBOL && base.byteFallback ? utf8Length(text.codePointAt(0) as number) : 1;
-      this.#push(kind === FIXED_SYMBOL ? BREAK : this.symbol(text, kind));
+      this.#push(kind === FIXED_SYMBOL || this.#spoilt.has(text) ? BREAK : this.symbol(text, kind));
     };
     for (const [counted, weight] of words) {
       for (const word of base.words(counted)) {
@@ -43,6 +45,14 @@ export class BaseWords {
         this.#noteScript(base.plain(word), weight);
       }
     }
+  }
+
+  /**
+   * Pieces of the base with a character that is no piece. SentencePiece reaches them, `tokenizer.json` (whose merges are
+   * between pieces) does not, so nothing is built upon them.
+   */
+  get spoilt(): ReadonlySet<string> {
+    return this.#spoilt;
   }
 
   /** The symbol of a text, made if need be; a piece of the base has its rank. */

@@ -58,8 +58,8 @@ export function learnOnBase(words: BaseWords, options: ExtendOptions): Learnt {
   const least = minCount * WEIGHT_UNIT;
   const accept = base.accepts === undefined ? undefined : (text: string): boolean => base.accepts?.(text, targets) ?? true;
   const engine = new MergeEngine(store, { maxCharacters: maxPieceLength, least, accept });
-  for (const { text } of base.pieces()) if (base.mayHold(text, targets)) engine.addPiece(words.symbol(text));
-  for (const text of [...base.reserved, ...banned]) if (base.mayHold(text, targets)) engine.ban(words.symbol(text));
+  for (const { text } of base.pieces()) if (base.mayHold(text, targets) && !words.spoilt.has(text)) engine.addPiece(words.symbol(text));
+  for (const text of [...base.reserved, ...words.spoilt, ...banned]) if (base.mayHold(text, targets)) engine.ban(words.symbol(text));
   for (let symbol = 0; symbol < store.count; symbol++) store.target[symbol] = base.mayHold(store.text(symbol), targets) ? 1 : 0;
 
   const { missing, known } = countMissing(words);
