@@ -186,7 +186,9 @@ export class ChunkedBpe {
   /** A chunk of several characters, its hash not known yet. */
   #chunk(units: Uint16Array, from: number, to: number, sink: IdSink): void {
     if (to - from > CACHED_UNITS) {
-      this.#emitAll(this.#work, 0, this.#merge(units, from, to), sink);
+      // Merging may put a larger array in the place of `#work`, so it comes first.
+      const count = this.#merge(units, from, to);
+      this.#emitAll(this.#work, 0, count, sink);
       return;
     }
     let hash = HASH_START;

@@ -308,6 +308,10 @@ function finish(json: JsonObject, growing: Growing, nextId: number, listed: numb
   const padTo = options.padTo ?? 1;
   const wanted = Math.ceil(id / padTo) * padTo;
   const padding = wanted - id;
+  // A reader gives an added token that is not in the vocabulary the next number behind it, whatever id the file says: with new
+  // rows behind them, all added tokens must stand there by their ids.
+  for (const token of tokens)
+    if (isObject(token) && typeof token.content === 'string' && typeof token.id === 'number') growing.vocab.set(token.content, token.id);
   // Letters, digits and brackets are cut apart before merging, so not even `ignore_merges` makes this one word.
   for (; id < wanted; id++) {
     let text = `[PAD${id}]`;

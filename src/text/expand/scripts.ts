@@ -5,8 +5,8 @@
  */
 
 const NEW_SCRIPT = /[^\p{Script=Latin}\p{Script=Common}\p{Script=Inherited}\p{Script=Unknown}]/u;
-/** Signs that Unicode counts as common but only East Asian text uses: CJK punctuation, its vertical forms, full-width forms. */
-const EAST_ASIAN_SIGN = /[\u3000-\u303f\ufe30-\ufe4f\uff00-\uffef]/;
+/** Signs that Unicode counts as common but only East Asian text uses: CJK punctuation, kana marks, enclosed and vertical forms, full-width forms. */
+const EAST_ASIAN_SIGN = /[\u3000-\u33ff\u4dc0-\u4dff\ufe30-\ufe4f\uff00-\uffef]/;
 
 /** True if the text holds a character that text in Latin letters, digits and common signs does not have. */
 export function hasNewScript(text: string): boolean {
