@@ -17,6 +17,8 @@ export type GrowMethod = (typeof GROW_METHODS)[number];
 export interface Recipe {
   readonly ids: readonly number[];
   readonly weights: Float64Array | null;
+  /** The weights are for what rows differ from the mean row in, which is added once; for weights that do not add up to 1. */
+  readonly aboutMean?: boolean;
 }
 
 /** Makes rows of one matrix. */
@@ -61,9 +63,7 @@ export async function prepareMethod(options: MethodOptions): Promise<(matrix: nu
       return (matrix) => ({
         needs: (word) => (word.kind === 'padding' ? [] : mixOf(seed, streamOf(matrix, word.id), baseSize).ids),
         make: padded((word, row, store, old) => {
-          const mix = mixOf(seed, streamOf(matrix, word.id), baseSize);
-          addMix(mix, row, store, old.mean);
-          for (let j = 0; j < row.length; j++) row[j] += old.mean[j];
+          combine({ ...mixOf(seed, streamOf(matrix, word.id), baseSize), aboutMean: true }, row, store, old);
         }),
       });
     case 'mean+noise':
@@ -75,7 +75,7 @@ export async function prepareMethod(options: MethodOptions): Promise<(matrix: nu
       const recipe = await recipesOf(options);
       return () => ({
         needs: (word) => recipe(word).ids,
-        make: padded((word, row, store) => combine(recipe(word), row, store)),
+        make: padded((word, row, store, old) => combine(recipe(word), row, store, old)),
       });
     }
   }
@@ -89,7 +89,13 @@ function padded(make: RowMaker['make']): RowMaker['make'] {
   };
 }
 
-function combine({ ids, weights }: Recipe, row: Float64Array, store: RowStore): void {
+function combine(recipe: Recipe, row: Float64Array, store: RowStore, old: RowStatistics): void {
+  const { ids, weights } = recipe;
+  if (recipe.aboutMean === true) {
+    addMix(recipe, row, store, old.mean);
+    for (let j = 0; j < row.length; j++) row[j] += old.mean[j];
+    return;
+  }
   row.fill(0);
   for (let i = 0; i < ids.length; i++) store.add(row, ids[i], weights === null ? 1 : weights[i]);
   if (weights === null && ids.length > 1) for (let j = 0; j < row.length; j++) row[j] /= ids.length;
@@ -147,7 +153,7 @@ function neighbourRecipe(method: 'focus' | 'omp', space: HelperSpace, word: NewW
   const target = space.fresh.subarray(index * SPACE_SIZE, (index + 1) * SPACE_SIZE);
   const found = matchingPursuit(target, space.old, rows, MOST_TERMS);
   if (found.rows.length === 0) return plain;
-  return { ids: found.rows.map((row) => space.candidates[row]), weights: Float64Array.from(found.weights) };
+  return { ids: found.rows.map((row) => space.candidates[row]), weights: Float64Array.from(found.weights), aboutMean: true };
 }
 
 const streamOf = (matrix: number, id: number): number => (matrix * 0x40000000 + id) >>> 0;
@@ -180,7 +186,7 @@ function addMix({ ids, weights }: Recipe, row: Float64Array, store: RowStore, me
 function addNoise(word: NewWord, row: Float64Array, store: RowStore, old: RowStatistics, seed: number, stream: number, rows: number): void {
   const noise = new Float64Array(row.length);
   addMix(mixOf(seed, stream, rows), noise, store, old.mean);
-  combine({ ids: word.bare, weights: null }, row, store);
+  combine({ ids: word.bare, weights: null }, row, store, old);
   const length = old.norms[new Random(seed, stream, 2 ** 32).below(old.norms.length)];
   let mm = 0;
   let mn = 0;
