@@ -8,7 +8,7 @@ export { type ExpandedFolder, expandFolder, loadBase } from './expand-folder.ts'
 export { type FolderContents, tokenizerFolder, withAddedTokens } from './files.ts';
 export { checkOutFolder, writeTokenizerFolder } from './folder.ts';
 export { type ListOrder, type PieceList, readPieceLists } from './piece-list.ts';
-export { findUnreachable } from './reachable.ts';
+export { bareTokenizer, findUnreachable } from './reachable.ts';
 export { hasNewScript } from './scripts.ts';
 export { type Expanded, expandSentencePiece } from './sentencepiece.ts';
 export { tokenizerJson } from './tokenizer-json.ts';

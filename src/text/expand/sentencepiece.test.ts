@@ -151,7 +151,7 @@ describe('old text keeps its ids', () => {
 
   it('in every text without a new script, whatever is added; and every piece is reached', () => {
     const before = open(base);
-    fc.assert(
+    void fc.assert(
       fc.property(
         fc.array(word, { maxLength: 12 }),
         fc.array(text, { maxLength: 8 }),
@@ -169,7 +169,7 @@ describe('old text keeps its ids', () => {
 
   it('in every protected text', () => {
     const before = open(base);
-    fc.assert(
+    void fc.assert(
       fc.property(fc.array(word, { maxLength: 12 }), fc.array(text, { maxLength: 4 }), (words, protect) => {
         const { model } = expandSentencePiece(base, list(...words), { protect, anyScript: true });
         const after = open(model);
@@ -186,7 +186,7 @@ describe('tokenizer.json cuts as the model does', () => {
   const piece = fc.array(fc.constantFrom('a', 'b', 'c', '▁'), { minLength: 2, maxLength: 7 }).map((units) => units.join(''));
 
   it('for any pieces with scores of their own, on any text', () => {
-    fc.assert(
+    void fc.assert(
       fc.property(fc.uniqueArray(piece, { minLength: 1, maxLength: 16 }), fc.array(fc.array(unit, { maxLength: 40 }), { maxLength: 20 }), (pieces, texts) => {
         const model = baseOf(pieces, [...'▁abc']);
         const { json, doubts } = tokenizerJson(model, { bosId: 1, eosId: null });
