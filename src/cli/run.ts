@@ -18,6 +18,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<{ command: Command }>>> = 
   score: () => import('./commands/score.ts'),
   generate: () => import('./commands/generate.ts'),
   chat: () => import('./commands/chat.ts'),
+  'vocab train': () => import('./commands/vocab-train.ts'),
   'vocab expand': () => import('./commands/vocab-expand.ts'),
   import: () => import('./commands/import.ts'),
   export: () => import('./commands/export.ts'),

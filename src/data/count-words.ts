@@ -7,7 +7,8 @@
  * with the least hashes of their ids are counted: the same ones on every machine.
  */
 import { ScionError } from '../base/errors.ts';
-import type { HostFiles, HostWorker } from '../host/types.ts';
+import { siblingModule } from '../host/index.ts';
+import type { Host, HostFiles, HostWorker } from '../host/types.ts';
 import { WordCounts } from '../text/learn/counts.ts';
 import type { CutterSpec } from '../text/learn/cutter.ts';
 import { addPacked, type CountReply, type CountRequest } from './count-messages.ts';
@@ -50,6 +51,11 @@ const BUCKETS = 1 << 12;
 /** Other seeds than those of training splits, so that the choices are independent. */
 const HOLDOUT_SEED = 0x5eed;
 const BUDGET_SEED = 0xb0d6e7;
+
+/** What starts counting workers on a host. A bundled page, where modules have other names, gives its own. */
+export function countingWorkers(machine: Host): () => HostWorker {
+  return () => machine.worker(siblingModule(import.meta.url, './count-worker'));
+}
 
 /** True for the documents that a holdout of this share keeps from learning. */
 export function isHeldOut(document: TextDocument, share: number): boolean {
