@@ -14,7 +14,7 @@ export const ROOT = resolve(import.meta.dirname, '../..');
 export const RESULTS = join(ROOT, '.cache', 'runtime');
 /** A Node that runs TypeScript as it is; a Vitest under an older one cannot offer its own. */
 export const NODE = process.env.SCION_NODE ?? join(ROOT, 'node_modules/.bin/node');
-export const DENO = process.env.SCION_DENO ?? join(ROOT, 'node_modules/.bin/deno');
+export const DENO = process.env.SCION_DENO ?? join(ROOT, 'node_modules/deno/deno');
 
 /** A program that is missing is a failure with this message, not a skip: `npm test` installs it. */
 export function need(program: string, variable: string): string {

@@ -3,7 +3,7 @@
  * apt (Debian, root; Ubuntu's package is a stub that wants snap) or from the locked npm package that also
  * carries SwiftShader; Deno from its npm package, whose install script may not have run.
  */
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, lstatSync, mkdirSync, readFileSync, readlinkSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import process from 'node:process';
 import { brotliDecompressSync } from 'node:zlib';
@@ -78,8 +78,21 @@ export async function ensureChromium() {
   throw new SetupError('no Chromium starts on this machine; install one and name it in SCION_CHROMIUM');
 }
 
+/**
+ * `deno task` takes every file of node_modules/.bin for a Node script, the Deno binary there too, and then no task that calls
+ * `deno` runs in this clone any more. The package's own script in its place is one, and starts the binary.
+ */
+function linkDenoScript() {
+  const link = at('node_modules', '.bin', 'deno');
+  if (process.platform === 'win32' || !lstatSync(link, { throwIfNoEntry: false })?.isSymbolicLink() || readlinkSync(link) !== '../deno/deno') return;
+  const made = `${link}.${process.pid}`;
+  symlinkSync('../deno/bin.cjs', made);
+  renameSync(made, link);
+}
+
 /** Path of the Deno binary of the npm package `deno` (the development package, or its platform package). */
 export async function ensureDeno() {
+  linkDenoScript();
   const file = process.platform === 'win32' ? 'deno.exe' : 'deno';
   const places = [at('node_modules', 'deno', file)];
   const { optionalDependencies = {} } = JSON.parse(readFileSync(at('node_modules', 'deno', 'package.json'), 'utf8'));
