@@ -2,7 +2,7 @@
  * `npm run bench:peers [-- --json] [--quick] [--only TEXT] [--out FILE]`: scion beside TensorFlow.js, jax-js and ONNX Runtime (matmul
  * alone) on the same adapter, each in a process of its own. A round takes every contender in turn, so that a busy
  * machine slows them alike; medians over rounds. A step row counts only if the first losses agree.
- * Ratio: the best peer's seconds over ours. Cold: an empty driver cache and a new process, to the first loss.
+ * Every row is added to docs/proof.md. Ratio: the best peer's seconds over ours. Cold: an empty driver cache and a new process, to the first loss.
  */
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -13,6 +13,7 @@ import { createInterface } from 'node:readline';
 import { savedEnv } from '../tools/lib/gpu.mjs';
 import { at, runMain, SetupError, say } from '../tools/lib/log.mjs';
 import { ensureFolder, ensureNode, ensurePackages, nodeFlags } from '../tools/lib/packages.mjs';
+import { addProof, commandLine, machineNow } from '../tools/lib/proof.mjs';
 import { MODELS } from './peers/model.mjs';
 
 const folder = at('bench', 'peers');
@@ -180,6 +181,14 @@ async function firstRows(names, start, wanted, count, report) {
 
 const goalText = (goal) => (typeof goal === 'number' ? `>= ${goal}x` : `${goal.ratio ? `>= ${goal.ratio}x, ` : ''}<= ${goal.seconds} s`);
 
+/** A row as docs/proof.md has it. */
+function proofOf({ name, shape, ours, peers, ratio, goal, ok, valid }, device) {
+  const [best] = Object.entries(peers).sort((a, b) => a[1] - b[1])[0];
+  const verdict = valid === false ? 'losses differ' : ok ? 'met' : 'missed';
+  const figure = `${ours.toPrecision(3)} s, the best peer (${best}) ${(ours * ratio).toPrecision(3)} s: ${ratio.toFixed(2)}x; goal ${goalText(goal)} ${verdict}`;
+  return { name: `bench:peers ${name}, ${shape}`, command: commandLine('npm run bench:peers'), figure, device: `${device}, ${machineNow()}` };
+}
+
 function print({ name, shape, ours, peers, ratio, goal, ok, valid }) {
   const peer = Object.entries(peers)
     .map(([p, s]) => `${p} ${s.toPrecision(3)}`)
@@ -227,6 +236,7 @@ async function main() {
     for (const c of contenders) c.end();
   }
   await firstRows(names.slice(0, 3), [node, env], wanted, quick ? 1 : 3, report);
+  await addProof(rows.map((r) => proofOf(r, device)));
   const result = { device, cores: cpus().length, quick, rows };
   if (argv.includes('--json')) process.stdout.write(`${JSON.stringify(result)}\n`);
   return 0;

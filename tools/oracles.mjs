@@ -5,7 +5,7 @@
  * `requirements.txt` under test/golden, runs every `make*.py` there into a temporary folder, and compares.
  * A generator is called `python make.py --out FOLDER` and writes into FOLDER what its own folder should hold.
  * Plain JavaScript without dependencies, so that it runs on any Node from 20 on. The tests never need this: they read
- * the committed files.
+ * the committed files. A run that only compares adds its figures to docs/proof.md.
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -14,6 +14,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join, relative, sep } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
+import { addProof, commandLine, machineNow } from './lib/proof.mjs';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
 const GOLDEN = join(ROOT, 'test', 'golden');
@@ -175,7 +176,7 @@ function replace(made, committed) {
   for (const path of found) cpSync(join(made, path), join(committed, path));
 }
 
-function main(args) {
+async function main(args) {
   const only = args.includes('--only') ? args[args.indexOf('--only') + 1] : '';
   const unknown = args.filter((a, i) => !['--write', '--only', '--json'].includes(a) && args[i - 1] !== '--only');
   if (unknown.length > 0 || only === undefined) {
@@ -207,6 +208,15 @@ function main(args) {
   const faults = rows.reduce((sum, row) => sum + row.faults.length, 0);
   const written = args.includes('--write');
   console.log(faults === 0 ? 'oracles: the fixtures are what their generators make' : `oracles: ${faults} files differ${written ? '; replaced' : ''}`);
+  if (!written) {
+    const row = ({ folder, files, numbers, worst, faults: found }) => ({
+      name: `oracles ${folder.split('/').at(-1)}`,
+      command: commandLine('npm run oracles'),
+      figure: `${files} files, ${numbers} numbers made again, worst difference ${worst.toExponential(1)}, ${found.length} files differ`,
+      device: machineNow(),
+    });
+    await addProof(rows.map(row));
+  }
   if (args.includes('--json')) console.log(JSON.stringify({ ok: faults === 0, written, tolerance: TOLERANCE, rows }));
   return faults === 0 || written ? 0 : 1;
 }
@@ -215,7 +225,7 @@ if (process.argv.includes('--help')) {
   console.log(HELP);
 } else {
   try {
-    process.exitCode = main(process.argv.slice(2));
+    process.exitCode = await main(process.argv.slice(2));
   } catch (error) {
     if (!(error instanceof Stop)) throw error;
     console.error(`oracles: ${error.message}`);
