@@ -1,7 +1,7 @@
 /**
  * The strings that could become the next piece: every joined text of two adjacent symbols, counted over all the ways
  * in which it is cut (SentencePiece merges any two symbols whose joined text is a piece). A hash table by
- * text and a heap by count, both of plain numbers. Counts that fall are put right only when they reach the top of
+ * text and a heap by count, both of plain numbers; the heap holds what is frequent enough to come next. Counts that fall are put right only when they reach the top of
  * the heap; nothing is allocated a merge.
  */
 
@@ -12,6 +12,8 @@ export const OPEN = -1;
 export const BANNED = -2;
 
 const NO_SYMBOL = -1;
+/** The heap's floor falls by this factor when nothing above it is left. */
+const FLOOR_STEP = 4;
 
 function grownDoubles(array: Float64Array, size: number): Float64Array<ArrayBuffer> {
   const out = new Float64Array(size);
@@ -38,8 +40,10 @@ export class CandidateTable {
   #key = new Float64Array(1 << 10);
   #prefix = new Float64Array(1 << 10);
   #slots = new Int32Array(1 << 12).fill(-1);
+  /** The heap holds every open candidate of at least `#floor`; most candidates never weigh enough to get in. */
   #heap = new Int32Array(1 << 10);
   #heapSize = 0;
+  #floor = 0;
 
   /** `least`: candidates of less weight never come to the top. */
   constructor(symbols: SymbolStore, least: number) {
@@ -71,23 +75,17 @@ export class CandidateTable {
     return this.#symbols.text(this.left[candidate]) + (right === NO_SYMBOL ? '' : this.#symbols.text(right));
   }
 
-  /** Fills the heap with all open candidates of enough weight. */
-  heapify(): void {
-    this.#heap = new Int32Array(Math.max(16, this.count));
-    this.#heapSize = 0;
-    this.#place.fill(-1);
-    for (let candidate = 0; candidate < this.count; candidate++) {
-      if (this.state[candidate] !== OPEN || this.weight[candidate] < this.#least) continue;
-      this.#key[candidate] = this.weight[candidate];
-      this.#put(this.#heapSize++, candidate);
-    }
-    for (let i = (this.#heapSize >> 1) - 1; i >= 0; i--) this.#sink(i);
+  /** Makes the heap from the candidates as they are. */
+  start(): void {
+    let most = this.#least;
+    for (let candidate = 0; candidate < this.count; candidate++) if (this.weight[candidate] > most) most = this.weight[candidate];
+    this.#fill(Math.max(this.#least, most / FLOOR_STEP));
   }
 
   /** Tells the heap that a weight may have grown. */
   raise(candidate: number): void {
     const weight = this.weight[candidate];
-    if (this.state[candidate] !== OPEN || weight < this.#least) return;
+    if (this.state[candidate] !== OPEN || weight < this.#floor) return;
     const place = this.#place[candidate];
     if (place >= 0) {
       if (weight <= this.#key[candidate]) return;
@@ -103,12 +101,21 @@ export class CandidateTable {
 
   /** The open candidate of greatest weight, the least text first among equals; -1 if none has enough. */
   best(): number {
+    for (;;) {
+      const top = this.#top();
+      if (top >= 0 || this.#floor <= this.#least) return top;
+      this.#fill(Math.max(this.#least, this.#floor / FLOOR_STEP));
+    }
+  }
+
+  /** The best of those in the heap, put right; -1 if none is left. */
+  #top(): number {
     while (this.#heapSize > 0) {
       const top = this.#heap[0];
       const weight = this.weight[top];
       const open = this.state[top] === OPEN;
       if (open && weight === this.#key[top]) return top;
-      if (open && weight >= this.#least) {
+      if (open && weight >= this.#floor) {
         this.#key[top] = weight;
         this.#sink(0);
         continue;
@@ -121,6 +128,20 @@ export class CandidateTable {
       }
     }
     return -1;
+  }
+
+  /** Fills the heap with all open candidates of at least `floor`. */
+  #fill(floor: number): void {
+    this.#floor = floor;
+    this.#heapSize = 0;
+    this.#place.fill(-1);
+    for (let candidate = 0; candidate < this.count; candidate++) {
+      if (this.state[candidate] !== OPEN || this.weight[candidate] < floor) continue;
+      this.#key[candidate] = this.weight[candidate];
+      if (this.#heapSize === this.#heap.length) this.#heap = grown(this.#heap, this.#heapSize * 2);
+      this.#put(this.#heapSize++, candidate);
+    }
+    for (let i = (this.#heapSize >> 1) - 1; i >= 0; i--) this.#sink(i);
   }
 
   #add(left: number, right: number): number {

@@ -113,7 +113,7 @@ export class MergeEngine {
     }
     for (let i = 0; i < this.#touchedCount; i++) this.#marked[this.#touched[i]] = 0;
     this.#touchedCount = 0;
-    this.candidates.heapify();
+    this.candidates.start();
   }
 
   /** The best candidate now, or -1. */
@@ -127,13 +127,15 @@ export class MergeEngine {
     const symbol = this.symbols.join(candidates.left[candidate], candidates.right[candidate], this.#rank++);
     candidates.state[candidate] = symbol;
     let count = 0;
+    let ascending = true;
     for (let at = candidates.head[candidate]; at >= 0; at = this.#next[at]) {
+      ascending &&= count === 0 || this.#places[count - 1] < at;
       if (count === this.#places.length) this.#places = grown(this.#places, count * 2);
       this.#places[count++] = at;
     }
     // Leftmost first matters where pairs overlap (`aaa`).
-    const places = this.#places.subarray(0, count).sort();
-    for (let i = 0; i < count; i++) if (this.#pair[places[i]] === candidate) this.#merge(places[i], symbol);
+    if (!ascending) this.#places.subarray(0, count).sort();
+    for (let i = 0; i < count; i++) if (this.#pair[this.#places[i]] === candidate) this.#merge(this.#places[i], symbol);
     this.#clearTouched();
     return symbol;
   }

@@ -58,8 +58,7 @@ export function countTexts(texts: Iterable<string>): Map<string, number> {
 /** The same from words that were counted before; their order does not matter. */
 export function learnFromWords(words: ReadonlyMap<string, number>, options: LearnOptions): SentencePieceModel {
   const { size, maxPieceLength = 16, minCount = 2, coverage = 1 } = options;
-  const charCounts = new Map<string, number>();
-  for (const [word, count] of words) for (const char of word) charCounts.set(char, (charCounts.get(char) ?? 0) + count);
+  const charCounts = countCharacters(words);
   const ascii = [SPACE_MARK, ...[...charCounts.keys()].filter((char) => char > ' ' && char < '\u007f').sort()];
   const least = FIXED + ascii.length;
   if (!Number.isInteger(size) || size < least) {
@@ -74,16 +73,20 @@ export function learnFromWords(words: ReadonlyMap<string, number>, options: Lear
   const covered = coveredCharacters(others, known, coverage);
 
   const engine = new MergeEngine(new SymbolStore(), { maxCharacters: maxPieceLength, least: minCount });
-  const symbolOf = new Map<string, number>();
+  const symbolOf = new Int32Array(0x110000).fill(BREAK);
   for (const char of charCounts.keys()) {
-    const excluded = others.has(char) && !covered.has(char);
-    symbolOf.set(char, excluded ? BREAK : engine.symbols.add(char, 0, true, 1));
+    if (!others.has(char) || covered.has(char)) symbolOf[char.codePointAt(0) as number] = engine.symbols.add(char, 0, true, 1);
   }
-  const symbols: number[] = [];
+  let symbols = new Int32Array(64);
   for (const [word, count] of words) {
-    symbols.length = 0;
-    for (const char of word) symbols.push(symbolOf.get(char) ?? BREAK);
-    if (symbols.length > 1) engine.addWord(symbols, symbols.length, count);
+    if (word.length > symbols.length) symbols = new Int32Array(word.length * 2);
+    let length = 0;
+    for (let i = 0; i < word.length; i++) {
+      const point = word.codePointAt(i) as number;
+      if (point > 0xffff) i++;
+      symbols[length++] = symbolOf[point];
+    }
+    if (length > 1) engine.addWord(symbols, length, count);
   }
   engine.start();
 
@@ -101,6 +104,22 @@ export function learnFromWords(words: ReadonlyMap<string, number>, options: Lear
     if (learnt % 256 === 0) options.onProgress?.(learnt, wanted);
   }
   return buildModel(merges, chars, maxPieceLength, coverage);
+}
+
+function countCharacters(words: ReadonlyMap<string, number>): Map<string, number> {
+  const byPoint = new Float64Array(0x110000);
+  for (const [word, count] of words) {
+    for (let i = 0; i < word.length; i++) {
+      const point = word.codePointAt(i) as number;
+      if (point > 0xffff) i++;
+      byPoint[point] += count;
+    }
+  }
+  const out = new Map<string, number>();
+  byPoint.forEach((count, point) => {
+    if (count > 0) out.set(String.fromCodePoint(point), count);
+  });
+  return out;
 }
 
 function buildModel(merges: readonly string[], chars: readonly string[], maxPieceLength: number, characterCoverage: number): SentencePieceModel {
