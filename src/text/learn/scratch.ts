@@ -73,9 +73,10 @@ export function learnFromWords(words: ReadonlyMap<string, number>, options: Lear
   const covered = coveredCharacters(others, known, coverage);
 
   const engine = new MergeEngine(new SymbolStore(), { maxCharacters: maxPieceLength, least: minCount });
-  const symbolOf = new Int32Array(0x110000).fill(BREAK);
+  // One up, so that 0, which fresh memory holds, stands for none.
+  const symbolOf = new Int32Array(0x110000);
   for (const char of charCounts.keys()) {
-    if (!others.has(char) || covered.has(char)) symbolOf[char.codePointAt(0) as number] = engine.symbols.add(char, 0, true, 1);
+    if (!others.has(char) || covered.has(char)) symbolOf[char.codePointAt(0) as number] = engine.symbols.add(char, 0, true, 1) + 1;
   }
   let symbols = new Int32Array(64);
   for (const [word, count] of words) {
@@ -84,7 +85,7 @@ export function learnFromWords(words: ReadonlyMap<string, number>, options: Lear
     for (let i = 0; i < word.length; i++) {
       const point = word.codePointAt(i) as number;
       if (point > 0xffff) i++;
-      symbols[length++] = symbolOf[point];
+      symbols[length++] = symbolOf[point] === 0 ? BREAK : symbolOf[point] - 1;
     }
     if (length > 1) engine.addWord(symbols, length, count);
   }
@@ -108,18 +109,16 @@ export function learnFromWords(words: ReadonlyMap<string, number>, options: Lear
 
 function countCharacters(words: ReadonlyMap<string, number>): Map<string, number> {
   const byPoint = new Float64Array(0x110000);
+  const seen: number[] = [];
   for (const [word, count] of words) {
     for (let i = 0; i < word.length; i++) {
       const point = word.codePointAt(i) as number;
       if (point > 0xffff) i++;
+      if (byPoint[point] === 0) seen.push(point);
       byPoint[point] += count;
     }
   }
-  const out = new Map<string, number>();
-  byPoint.forEach((count, point) => {
-    if (count > 0) out.set(String.fromCodePoint(point), count);
-  });
-  return out;
+  return new Map(seen.map((point) => [String.fromCodePoint(point), byPoint[point]]));
 }
 
 function buildModel(merges: readonly string[], chars: readonly string[], maxPieceLength: number, characterCoverage: number): SentencePieceModel {
