@@ -4,6 +4,7 @@
  */
 import { ScionError } from '../../base/errors.ts';
 import { joinPath } from '../../base/path.ts';
+import { readFields } from '../../formats/protobuf.ts';
 import type { HostFiles } from '../../host/types.ts';
 import { asObject, isObject, type JsonObject } from '../json-read.ts';
 import { SentencePieceTokenizer } from '../sentencepiece.ts';
@@ -37,6 +38,22 @@ export async function loadBase(files: HostFiles, path: string): Promise<Tokenize
 
 const parsed = (tokenizer: Tokenizer): JsonObject => asObject(JSON.parse(strict.decode(tokenizer.source.bytes)), 'tokenizer.json');
 
+/** A model cut off behind its pieces still parses, with other settings than it had; every writer puts the settings last. */
+function checkWhole(bytes: Uint8Array, path: string): void {
+  const numbers = new Set([...readFields(bytes, path)].map((field) => field.number));
+  for (const [number, name] of [
+    [2, 'trainer_spec'],
+    [3, 'normalizer_spec'],
+  ] as const) {
+    if (!numbers.has(number)) {
+      throw new ScionError('format', `${path}: a SentencePiece model of ${bytes.length} bytes without its ${name}; it is cut off, get it again`, {
+        path,
+        bytes: bytes.length,
+      });
+    }
+  }
+}
+
 /**
  * Expands the tokenizer at `path`. `facts` go into `report.json` besides the report itself. Throws `input` where the base is of
  * a kind that cannot be expanded, and what reading and expanding throw.
@@ -50,6 +67,7 @@ export async function expandFolder(
 ): Promise<ExpandedFolder> {
   const base = await loadBase(files, path);
   if (base instanceof SentencePieceTokenizer) {
+    checkWhole(base.source.bytes, path);
     const { model, report } = expandSentencePiece(withAddedTokens(base.model, base), pieces, options);
     const made = tokenizerFolder({ base, model, specials: options.specials ?? [], report: { ...facts, ...report } });
     return { contents: made.files, report, notes: [...report.notes, ...made.notes] };

@@ -8,6 +8,9 @@ import { isObject, type JsonObject } from '../json-read.ts';
 import type { Tokenizer } from '../types.ts';
 import { addedTokensOf, tokenizerJson } from './tokenizer-json.ts';
 
+/** Rows that added tokens may take behind a model; a greater id is damage. */
+const MAX_ADDED = 1 << 16;
+
 const encoder = new TextEncoder();
 const strict = new TextDecoder('utf-8', { fatal: true });
 
@@ -27,6 +30,13 @@ export interface FolderContents {
 /** A model with the entries that the files beside it add (`<pad>` at 32,000), as pieces at their ids: new rows come after them. */
 export function withAddedTokens(model: SentencePieceModel, tokenizer: Tokenizer): SentencePieceModel {
   if (tokenizer.vocabSize <= model.pieces.length) return model;
+  if (tokenizer.vocabSize - model.pieces.length > MAX_ADDED) {
+    throw new ScionError(
+      'input',
+      `the files beside the model add a token with id ${tokenizer.vocabSize - 1}, but the model has ${model.pieces.length} pieces; at most ${MAX_ADDED} rows may follow them`,
+      { id: tokenizer.vocabSize - 1, pieces: model.pieces.length },
+    );
+  }
   const pieces: SentencePiece[] = [...model.pieces];
   const texts = new Set(pieces.map((piece) => piece.text));
   for (let id = pieces.length; id < tokenizer.vocabSize; id++) {
