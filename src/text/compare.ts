@@ -3,7 +3,9 @@
  * are only bytes, and how often each row was used. Counts are exact sums over whole documents; the
  * speed is one pass over the texts with the encoder's own memory of words, as a corpus would see it.
  */
+import { isByteLevel } from './expand/byte-level.ts';
 import { findUnreachable } from './expand/reachable.ts';
+import { isObject } from './json-read.ts';
 import { SentencePieceTokenizer } from './sentencepiece.ts';
 import type { Tokenizer } from './types.ts';
 
@@ -139,7 +141,22 @@ export class TokenizerTally {
   }
 }
 
-/** Pieces that no text becomes, by id; null for kinds of tokenizer where this is not known. */
+/**
+ * Entries that no text becomes, by id; null for kinds of tokenizer where this is not known. SentencePiece: exact.
+ * Byte-level `tokenizer.json`: entries whose own text becomes something else; those of no whole characters are
+ * not judged.
+ */
 export function unreachableIds(tokenizer: Tokenizer): readonly number[] | null {
-  return tokenizer instanceof SentencePieceTokenizer ? [...findUnreachable(tokenizer.model).keys()] : null;
+  if (tokenizer instanceof SentencePieceTokenizer) return [...findUnreachable(tokenizer.model).keys()];
+  const json: unknown = JSON.parse(strict.decode(tokenizer.source.bytes));
+  if (!isObject(json) || !isByteLevel(json)) return null;
+  const out: number[] = [];
+  for (let id = 0; id < tokenizer.vocabSize; id++) {
+    if (tokenizer.isSpecial(id) || isByteEntry(tokenizer, id)) continue;
+    const bytes = tokenizer.bytesOf(id);
+    if (bytes.length === 0) continue;
+    const ids = tokenizer.encode(strict.decode(bytes));
+    if (ids.length !== 1 || ids[0] !== id) out.push(id);
+  }
+  return out;
 }

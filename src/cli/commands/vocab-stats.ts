@@ -7,9 +7,11 @@ import { categorisedTexts } from '../../data/categories.ts';
 import { parseColumnNames } from '../../data/records.ts';
 import { host } from '../../host/index.ts';
 import { addTallies, measureText, ratesOf, type TextTally, TokenizerTally, unreachableIds } from '../../text/compare.ts';
-import { loadTokenizer } from '../../text/tokenizer.ts';
+import { loadBase } from '../../text/expand/index.ts';
 import type { Command, Context } from '../command.ts';
 import { si } from '../status.ts';
+import { tableLines } from '../table.ts';
+import { SWEEP_FLAGS, sweep } from './vocab-sweep.ts';
 
 const DOCUMENTS_A_REPORT = 200;
 
@@ -34,17 +36,6 @@ interface Row {
 
 const fixed = (value: number | null, digits: number): string => (value === null ? '–' : value.toFixed(digits));
 const percent = (value: number | null): string => (value === null ? '–' : `${(value * 100).toFixed(value < 0.1 ? 2 : 1)} %`);
-
-/** Lines of a table: the first column to the left, the others to the right. */
-export function tableLines(rows: readonly (readonly string[])[]): string[] {
-  const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
-  return rows.map((row) =>
-    row
-      .map((cell, column) => (column === 0 ? cell.padEnd(widths[0]) : cell.padStart(widths[column])))
-      .join('  ')
-      .trimEnd(),
-  );
-}
 
 /** The last parts of the paths that tell them apart. */
 function shortNames(paths: readonly string[]): string[] {
@@ -87,7 +78,7 @@ async function compare(context: Context, paths: readonly string[]): Promise<void
   const { flags, print, result, status, stop } = context;
   const machine = await host();
   const tallies: TokenizerTally[] = [];
-  for (const path of paths) tallies.push(new TokenizerTally(await loadTokenizer(machine.files, path), machine.now));
+  for (const path of paths) tallies.push(new TokenizerTally(await loadBase(machine.files, path), machine.now));
   let documents = 0;
   for await (const { category, text } of categorisedTexts(machine.files, flags.list('data'), { columns: parseColumnNames(flags.list('columns')) })) {
     if (stop.requested) throw new ScionError('interrupted', `stopped after ${documents} documents`);
@@ -116,6 +107,7 @@ export const command: Command = {
     tokenizer: { kind: 'list', value: 'DIR …', summary: 'folders with tokenizer.json or tokenizer.model, or such files' },
     data: { kind: 'list', value: 'FILE …', summary: 'texts that the vocabulary was not learnt on: files, folders or globs' },
     columns: { kind: 'list', value: 'text=NAME …', summary: 'what the data calls its fields, where it is not text, source, target, messages, category' },
+    ...SWEEP_FLAGS,
   },
   examples: [
     'scion vocab stats --tokenizer llama2 mine --data held-out/*.jsonl',
@@ -124,6 +116,7 @@ export const command: Command = {
   async run(context) {
     const paths = context.flags.list('tokenizer');
     if (context.flags.list('data').length === 0) throw new ScionError('usage', 'scion vocab stats needs --data FILE …');
+    if (context.flags.boolean('sweep')) return sweep(context);
     if (paths.length === 0) throw new ScionError('usage', 'scion vocab stats needs --tokenizer DIR …');
     await compare(context, paths);
   },
