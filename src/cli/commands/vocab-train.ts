@@ -46,9 +46,10 @@ function weightsOf(words: readonly string[]): WeightOptions {
 }
 
 /** What to change where the corpora do not hold enough pieces. */
-function tooFew(size: number, baseSize: number, found: number, learnt: TrainedVocab): ScionError {
+function tooFew(size: number, baseSize: number, learnt: TrainedVocab, coverage: number): ScionError {
+  const found = learnt.pieces.length;
   const knobs = ['more --data', 'a lower --min-count', 'a greater --max-piece-length'];
-  if (learnt.leftCharacters > 0) knobs.push('--coverage 1');
+  if (coverage < 1 && learnt.leftCharacters > 0) knobs.push('--coverage 1');
   if (learnt.countedCharacters < learnt.characters) knobs.push('a greater --budget');
   if (learnt.protectedTexts > 0) knobs.push('less under --protect');
   return new ScionError(
@@ -134,7 +135,7 @@ export const command: Command = {
       stop,
     });
     const wanted = size - baseSize;
-    if (learnt.pieces.length < wanted) throw tooFew(size, baseSize, learnt.pieces.length, learnt);
+    if (learnt.pieces.length < wanted) throw tooFew(size, baseSize, learnt, flags.number('coverage') ?? 1);
     status.set('checking that every piece is reached');
     const { model, report } = expandSentencePiece(base, learnt.pieces, { size, intermediates: 'drop', anyScript: learnt.scripts.includes('Latin') });
     const reachable = wanted - findUnreachable(model, baseSize).size;
