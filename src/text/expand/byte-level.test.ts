@@ -1,3 +1,6 @@
+/**
+ * Byte-level expansion: ids, parts of characters, and old text, held to their promises on generated lists.
+ */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as fc from 'fast-check';
