@@ -50,13 +50,15 @@ const SURFACE: Readonly<Record<string, string>> = {
   chat: 'context device help json max-new-tokens model precision repetition-penalty seed system temperature template tokenizer top-k top-p',
   import: 'dtype force help json out tokenizer',
   export: 'dtype force format help json model out tokenizer',
+  init: 'base base-tokenizer copy data help json method out pad-to seed tokenizer verify',
+  'vocab stats': 'base columns config data gflops help html json min-occurrences pieces sample sizes sweep token-budget tokenizer tokens',
   bench: 'batch device heads help hidden json layers precision quick tokens vocab',
 };
 
 describe('help', () => {
   test('lists the verbs; without a verb it is a usage error', async () => {
     expect(await runCommandLine(['--help'])).toBe(0);
-    const listed = [...out.matchAll(/^ {2}([a-z]+) +\S/gm)].map(([, verb]) => verb);
+    const listed = [...out.matchAll(/^ {2}([a-z]+(?: [a-z]+)?) {2,}\S/gm)].map(([, verb]) => verb);
     expect(listed).toEqual(expect.arrayContaining(Object.keys(SURFACE)));
     expect(out).toContain('Exit codes: 0 done');
     expect(await runCommandLine([])).toBe(2);
@@ -102,6 +104,9 @@ describe('wrong usage and input end with 2', () => {
     ['an impossible temperature', ['generate', '--model', MODEL, '--temperature', '-1'], 'temperature must be a number from 0, got -1'],
     ['a tokenizer that is not there', ['score', '--model', MODEL, '--data', 'x', '--tokenizer', '/no/such'], 'no tokenizer at /no/such'],
     ['a size of nothing', ['bench', '--layers', '0'], '--layers must be at least 1, got 0'],
+    ['a model to grow that is not there', ['init', '--base', '/no/such', '--tokenizer', 'x', '--out', 'x'], '/no/such/config.json does not exist'],
+    ['a folder to check that is not there', ['init', '--verify', '/no/such'], '/no/such is no folder'],
+    ['an unknown way to make rows', ['init', '--base', 'x', '--tokenizer', 'x', '--out', 'x', '--method', 'maen'], '--method takes one of mean, mean-bare,'],
     ['a foreign choice', ['export', '--model', MODEL, '--out', 'x', '--dtype', 'q4'], '--dtype takes one of f32, f16, bf16; got "q4"'],
   ] as [string, string[], string][])('%s', async (_, argv, message) => {
     expect(await runCommandLine(argv)).toBe(2);

@@ -123,6 +123,15 @@ export const CHECKS: Readonly<Record<string, Check>> = {
     same(await files.createExclusive(path, bytes('second')), false, 'second');
     same(await text(files, path), 'first', 'content');
   },
+  'a link is a second name, where the host has such': async (files, dir) => {
+    if (!files.link) return;
+    await files.write(joinPath(dir, 'one'), bytes('same'));
+    same(await files.link(joinPath(dir, 'one'), joinPath(dir, 'two')), true, 'linked');
+    await files.remove(joinPath(dir, 'one'));
+    same(await text(files, joinPath(dir, 'two')), 'same', 'content under the second name');
+    same(await kindOf(async () => files.link?.(joinPath(dir, 'one'), joinPath(dir, 'three'))), 'input', 'linking a missing file');
+    same(await kindOf(async () => files.link?.(joinPath(dir, 'two'), joinPath(dir, 'two'))), 'io', 'linking onto a file');
+  },
   'of many that create at once, one wins': async (files, dir) => {
     const path = joinPath(dir, 'race');
     const won = await Promise.all(Array.from({ length: 8 }, (_, i) => files.createExclusive(path, bytes(`${i}`))));

@@ -17,6 +17,8 @@ export interface MatrixScan {
   readonly newMedian: number;
   /** New rows whose bytes an earlier row has. */
   readonly duplicates: number;
+  /** How many new rows are the commonest of them. */
+  readonly commonest: number;
 }
 
 /** A hash of a row’s words, 53 bits. */
@@ -41,6 +43,7 @@ export async function scanMatrix(weights: HfWeights, tensor: string, dtype: RowD
   const zeroOld: number[] = [];
   const zeroNew: number[] = [];
   const seen = new Set<number>();
+  const timesNew = new Map<number, number>();
   let duplicates = 0;
   for (let first = 0; first < rows; first += step) {
     const count = Math.min(step, rows - first);
@@ -57,7 +60,10 @@ export async function scanMatrix(weights: HfWeights, tensor: string, dtype: RowD
       if (id >= pieces) continue;
       if (squares === 0) (id < firstNew ? zeroOld : zeroNew).push(id);
       const hash = hashOf(new Uint16Array(bytes.buffer, bytes.byteOffset + i * rowBytes, rowBytes / 2));
-      if (id >= firstNew && seen.has(hash)) duplicates++;
+      if (id >= firstNew) {
+        if (seen.has(hash)) duplicates++;
+        timesNew.set(hash, (timesNew.get(hash) ?? 0) + 1);
+      }
       seen.add(hash);
     }
   }
@@ -68,6 +74,7 @@ export async function scanMatrix(weights: HfWeights, tensor: string, dtype: RowD
     oldMedian: spreadOf(norms.subarray(0, firstNew)).median,
     newMedian: spreadOf(norms.subarray(firstNew, Math.max(firstNew, pieces))).median,
     duplicates,
+    commonest: [...timesNew.values()].reduce((most, n) => Math.max(most, n), 0),
   };
 }
 

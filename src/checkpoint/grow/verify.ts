@@ -216,8 +216,8 @@ async function checkRows(weights: HfWeights, tensor: string, about: { firstNew: 
   }
   if (scan.duplicates > 0) {
     const message = `${tensor}: ${scan.duplicates} of ${count} new rows repeat another row`;
-    // Pieces made of the same parts in another order have equal means; rows that are mostly equal were never made.
-    if (scan.duplicates > count / 2 && count > 1) found.wrong('duplicates', message, again);
+    // Words made of the same parts in another order have equal means, and copies are copies; one row for most words was never made.
+    if (scan.commonest > count / 2 && count > 1) found.wrong('duplicates', `${tensor}: ${scan.commonest} of ${count} new rows are one and the same`, again);
     else found.note('duplicates', message, 'training tells them apart; mean+noise does from the start');
   }
 }
