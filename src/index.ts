@@ -6,12 +6,13 @@ export { isScionError, ScionError } from './base/errors.ts';
 export { bytes as formatBytes, duration as formatDuration, si as formatSi } from './base/format.ts';
 export { Random } from './base/random.ts';
 export { importGguf } from './checkpoint/gguf.ts';
-export { GROW_METHODS, type GrowMethod } from './checkpoint/grow/methods.ts';
 export { type GrowOptions, type GrowReport, growModel } from './checkpoint/grow/grow.ts';
-export { type Finding, verifyFolder, type VerifyReport } from './checkpoint/grow/verify.ts';
+export { GROW_METHODS, type GrowMethod } from './checkpoint/grow/methods.ts';
+export { type Finding, type VerifyReport, verifyFolder } from './checkpoint/grow/verify.ts';
 export { exportHf, importHf } from './checkpoint/hf.ts';
 export { importLlama2c } from './checkpoint/llama2c-import.ts';
 export { VERSION } from './cli/version.ts';
+export { categorisedTexts } from './data/categories.ts';
 export { readDocuments } from './data/documents.ts';
 export { type Batch, PackLoader, sequentialBatches, splitByHash } from './data/loader.ts';
 export { ByteNgram } from './data/ngram.ts';
@@ -35,7 +36,19 @@ export { type Plan, planGraph } from './tensor/plan.ts';
 export { evaluateReference } from './tensor/reference.ts';
 export { Session } from './tensor/session.ts';
 export { States } from './tensor/states.ts';
+export { addTallies, measureText, ratesOf, type TextTally, TokenizerTally, unreachableIds } from './text/compare.ts';
+export {
+  type ExpandOptions,
+  type ExpandReport,
+  expandByteLevel,
+  expandSentencePiece,
+  findUnreachable,
+  tokenizerJson,
+  writeTokenizerFolder,
+} from './text/expand/index.ts';
 export { learnBpe } from './text/learn/scratch.ts';
+export { rankedPieces } from './text/ranked-pieces.ts';
+export { adviseSize, type SweepPoint, sweepSizes, sweepVocabulary } from './text/sweep.ts';
 export { loadTokenizer, saveTokenizer, type Tokenizer, tokenizerFromModel } from './text/tokenizer.ts';
 export { prepareRunData, type RunData } from './train/data.ts';
 export { LLAMA_ADAMW, planTraining, type TrainSetup } from './train/programs.ts';
@@ -43,3 +56,4 @@ export { Run, type RunOptions } from './train/run.ts';
 export { ngramBaseline, prepareSampleRun, type RunTexts, SAMPLE_SIZES, type SampleSize, sampleProbes, sampleTexts } from './train/sample-run.ts';
 export { Stepper } from './train/stepper.ts';
 export { type StepReport, Trainer, type TrainHooks, type TrainResult, type ValidationReport } from './train/trainer.ts';
+export { vocabularyCosts } from './train/vocab-cost.ts';
