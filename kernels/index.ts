@@ -2031,6 +2031,221 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   }
 }
 `,
+  "matmul/matmul_lanes.wgsl": `// Purpose: v2b of the ladder, for CPU adapters with subgroups: a workgroup is one subgroup of W lanes, each lane loads different
+//   rows of A and hands them to the others: ROWS x 4*COLS*W outputs cost ROWS + 4*COLS*W scalar loads a term, which CPU drivers do one by one.
+// Formula: C[z,m,n] = alpha * sum_k A[z,m,k] * B[z,k,n] (+ C[z,m,n] if accumulate) (+ D[z,m,n] under ADD).
+// Shapes: A [Z,M,K] or [Z,K,M] (TA); B [Z,K,N] or [Z,N,K] (TB); C, D [Z,M,N]; strides and offsets in elements.
+// Bindings: A, B, C, and D under ADD (f32 or f16 storage each).
+// Constants: W 4, 8 or 16 (must be the width of every subgroup); TA, TB; STEP 2 (K even) or 1; BVEC 4 (without TB) or 1; under STEP 2 AVEC = 2 without TA
+//   and BVEC = 2 with TB (lda, ldb, offsets even); CVEC 4 or 1; ROWS a multiple of W; COLS;
+//   grid x = N/(4*COLS*W), y = M/ROWS, z = Z. Loop bounds are data.
+// Numerics: as matmul_generic, to the bit: f32 sums in blocks of 256 terms, blocks added in order; one rounding at the store.
+enable subgroups;
+#include "lib/input.wgsl" NAME=A BINDING=1 VEC=$(AVEC)
+#include "lib/input.wgsl" NAME=B BINDING=2 VEC=$(BVEC)
+#include "lib/tensor.wgsl" NAME=C BINDING=3 VEC=$(CVEC)
+#if ADD
+#include "lib/input.wgsl" NAME=D BINDING=4 VEC=$(CVEC)
+#endif
+#include "lib/matmul_params.wgsl"
+const TILE = $(ROWS)u * $(COLS)u;
+const PARTS = $(ROWS)u / $(W)u;
+
+@compute @workgroup_size($(W))
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
+  let m0 = wg.y * $(ROWS)u;
+  var n0: array<u32, $(COLS)>;
+  for (var v = 0u; v < $(COLS)u; v++) { n0[v] = 4u * ((wg.x * $(COLS)u + v) * $(W)u + lane); }
+  let a0 = P.a0 + wg.z * P.za;
+  let b0 = P.b0 + wg.z * P.zb;
+  // Rows and columns beyond the edge read the last one and are not stored.
+  var arow: array<u32, PARTS>;
+  for (var i = 0u; i < PARTS; i++) {
+    let m = min(m0 + i * $(W)u + lane, P.m - 1u);
+#if TA
+    arow[i] = a0 + m;
+#else
+    arow[i] = a0 + m * P.lda;
+#endif
+  }
+#if TA
+  let astep = P.lda;
+#else
+  let astep = 1u;
+#endif
+#if BVEC == 4
+  var bcol: array<u32, $(COLS)>;
+  for (var v = 0u; v < $(COLS)u; v++) { bcol[v] = (b0 + min(n0[v], P.n - 4u)) / 4u; }
+  let bstep = P.ldb / 4u;
+#else
+  var bcol: array<vec4u, $(COLS)>;
+  for (var v = 0u; v < $(COLS)u; v++) {
+    let n = min(vec4u(n0[v]) + vec4u(0u, 1u, 2u, 3u), vec4u(P.n - 1u));
+#if TB
+    bcol[v] = b0 + n * P.ldb;
+#else
+    bcol[v] = b0 + n;
+#endif
+  }
+#if TB
+  let bstep = 1u;
+#else
+  let bstep = P.ldb;
+#endif
+#endif
+  var total = array<vec4f, TILE>();
+  var k = 0u;
+  while (k < P.k) {
+    let end = min(k + 256u, P.k);
+    var sum = array<vec4f, TILE>();
+    // All loads before all arithmetic, as in matmul_generic.
+#if STEP == 2
+    // Where rows run along K, two terms a load halve the cache misses of rows a power of two apart, and are one word in f16.
+    for (; k < end; k += 2u) {
+      var a: array<vec2f, PARTS>;
+      #if TA
+      for (var i = 0u; i < PARTS; i++) { a[i] = vec2f(A_load(arow[i] + k * astep), A_load(arow[i] + (k + 1u) * astep)); }
+#else
+      for (var i = 0u; i < PARTS; i++) { a[i] = A_load((arow[i] + k) / 2u); }
+#endif
+      var b0: array<vec4f, $(COLS)>;
+      var b1: array<vec4f, $(COLS)>;
+      for (var v = 0u; v < $(COLS)u; v++) {
+#if TB
+        let at = (bcol[v] + k) / 2u;
+        let x = B_load(at.x);
+        let y = B_load(at.y);
+        let z = B_load(at.z);
+        let w = B_load(at.w);
+        b0[v] = vec4f(x.x, y.x, z.x, w.x);
+        b1[v] = vec4f(x.y, y.y, z.y, w.y);
+#else
+        b0[v] = B_load(bcol[v] + k * bstep);
+        b1[v] = B_load(bcol[v] + (k + 1u) * bstep);
+#endif
+      }
+      for (var i = 0u; i < PARTS; i++) {
+        let r = i * $(W)u * $(COLS)u;
+        for (var v = 0u; v < $(COLS)u; v++) {
+          sum[r + v] += subgroupBroadcast(a[i].x, 0u) * b0[v];
+          sum[r + $(COLS)u + v] += subgroupBroadcast(a[i].x, 1u) * b0[v];
+          sum[r + 2u * $(COLS)u + v] += subgroupBroadcast(a[i].x, 2u) * b0[v];
+          sum[r + 3u * $(COLS)u + v] += subgroupBroadcast(a[i].x, 3u) * b0[v];
+#if W != 4
+          sum[r + 4u * $(COLS)u + v] += subgroupBroadcast(a[i].x, 4u) * b0[v];
+          sum[r + 5u * $(COLS)u + v] += subgroupBroadcast(a[i].x, 5u) * b0[v];
+          sum[r + 6u * $(COLS)u + v] += subgroupBroadcast(a[i].x, 6u) * b0[v];
+          sum[r + 7u * $(COLS)u + v] += subgroupBroadcast(a[i].x, 7u) * b0[v];
+#endif
+#if W == 16
+          sum[r + 8u * $(COLS)u + v] += subgroupBroadcast(a[i].x, 8u) * b0[v];
+          sum[r + 9u * $(COLS)u + v] += subgroupBroadcast(a[i].x, 9u) * b0[v];
+          sum[r + 10u * $(COLS)u + v] += subgroupBroadcast(a[i].x, 10u) * b0[v];
+          sum[r + 11u * $(COLS)u + v] += subgroupBroadcast(a[i].x, 11u) * b0[v];
+          sum[r + 12u * $(COLS)u + v] += subgroupBroadcast(a[i].x, 12u) * b0[v];
+          sum[r + 13u * $(COLS)u + v] += subgroupBroadcast(a[i].x, 13u) * b0[v];
+          sum[r + 14u * $(COLS)u + v] += subgroupBroadcast(a[i].x, 14u) * b0[v];
+          sum[r + 15u * $(COLS)u + v] += subgroupBroadcast(a[i].x, 15u) * b0[v];
+#endif
+        }
+      }
+      for (var i = 0u; i < PARTS; i++) {
+        let r = i * $(W)u * $(COLS)u;
+        for (var v = 0u; v < $(COLS)u; v++) {
+          sum[r + v] += subgroupBroadcast(a[i].y, 0u) * b1[v];
+          sum[r + $(COLS)u + v] += subgroupBroadcast(a[i].y, 1u) * b1[v];
+          sum[r + 2u * $(COLS)u + v] += subgroupBroadcast(a[i].y, 2u) * b1[v];
+          sum[r + 3u * $(COLS)u + v] += subgroupBroadcast(a[i].y, 3u) * b1[v];
+#if W != 4
+          sum[r + 4u * $(COLS)u + v] += subgroupBroadcast(a[i].y, 4u) * b1[v];
+          sum[r + 5u * $(COLS)u + v] += subgroupBroadcast(a[i].y, 5u) * b1[v];
+          sum[r + 6u * $(COLS)u + v] += subgroupBroadcast(a[i].y, 6u) * b1[v];
+          sum[r + 7u * $(COLS)u + v] += subgroupBroadcast(a[i].y, 7u) * b1[v];
+#endif
+#if W == 16
+          sum[r + 8u * $(COLS)u + v] += subgroupBroadcast(a[i].y, 8u) * b1[v];
+          sum[r + 9u * $(COLS)u + v] += subgroupBroadcast(a[i].y, 9u) * b1[v];
+          sum[r + 10u * $(COLS)u + v] += subgroupBroadcast(a[i].y, 10u) * b1[v];
+          sum[r + 11u * $(COLS)u + v] += subgroupBroadcast(a[i].y, 11u) * b1[v];
+          sum[r + 12u * $(COLS)u + v] += subgroupBroadcast(a[i].y, 12u) * b1[v];
+          sum[r + 13u * $(COLS)u + v] += subgroupBroadcast(a[i].y, 13u) * b1[v];
+          sum[r + 14u * $(COLS)u + v] += subgroupBroadcast(a[i].y, 14u) * b1[v];
+          sum[r + 15u * $(COLS)u + v] += subgroupBroadcast(a[i].y, 15u) * b1[v];
+#endif
+        }
+      }
+    }
+#else
+    for (; k < end; k++) {
+      var a: array<f32, PARTS>;
+      for (var i = 0u; i < PARTS; i++) { a[i] = A_load(arow[i] + k * astep); }
+      var b: array<vec4f, $(COLS)>;
+      for (var v = 0u; v < $(COLS)u; v++) {
+#if BVEC == 4
+        b[v] = B_load(bcol[v] + k * bstep);
+#else
+        let at = bcol[v] + k * bstep;
+        b[v] = vec4f(B_load(at.x), B_load(at.y), B_load(at.z), B_load(at.w));
+#endif
+      }
+      for (var i = 0u; i < PARTS; i++) {
+        let r = i * $(W)u * $(COLS)u;
+        for (var v = 0u; v < $(COLS)u; v++) {
+          sum[r + v] += subgroupBroadcast(a[i], 0u) * b[v];
+          sum[r + $(COLS)u + v] += subgroupBroadcast(a[i], 1u) * b[v];
+          sum[r + 2u * $(COLS)u + v] += subgroupBroadcast(a[i], 2u) * b[v];
+          sum[r + 3u * $(COLS)u + v] += subgroupBroadcast(a[i], 3u) * b[v];
+#if W != 4
+          sum[r + 4u * $(COLS)u + v] += subgroupBroadcast(a[i], 4u) * b[v];
+          sum[r + 5u * $(COLS)u + v] += subgroupBroadcast(a[i], 5u) * b[v];
+          sum[r + 6u * $(COLS)u + v] += subgroupBroadcast(a[i], 6u) * b[v];
+          sum[r + 7u * $(COLS)u + v] += subgroupBroadcast(a[i], 7u) * b[v];
+#endif
+#if W == 16
+          sum[r + 8u * $(COLS)u + v] += subgroupBroadcast(a[i], 8u) * b[v];
+          sum[r + 9u * $(COLS)u + v] += subgroupBroadcast(a[i], 9u) * b[v];
+          sum[r + 10u * $(COLS)u + v] += subgroupBroadcast(a[i], 10u) * b[v];
+          sum[r + 11u * $(COLS)u + v] += subgroupBroadcast(a[i], 11u) * b[v];
+          sum[r + 12u * $(COLS)u + v] += subgroupBroadcast(a[i], 12u) * b[v];
+          sum[r + 13u * $(COLS)u + v] += subgroupBroadcast(a[i], 13u) * b[v];
+          sum[r + 14u * $(COLS)u + v] += subgroupBroadcast(a[i], 14u) * b[v];
+          sum[r + 15u * $(COLS)u + v] += subgroupBroadcast(a[i], 15u) * b[v];
+#endif
+        }
+      }
+    }
+#endif
+    for (var i = 0u; i < TILE; i++) { total[i] += sum[i]; }
+  }
+  // A runtime loop over an array in memory: one copy of the store's code, where unrolled ones doubled the JIT time.
+  let rows = min($(ROWS)u, max(P.m, m0) - m0);
+  for (var t = 0u; t < rows * $(COLS)u; t++) {
+    let n = n0[t % $(COLS)u];
+    if (n >= P.n) { continue; }
+    let i = wg.z * P.zc + (m0 + t / $(COLS)u) * P.ldc + n;
+    var value = P.alpha * total[t];
+#if CVEC == 4
+    let c = (P.c0 + i) / 4u;
+    if (P.accumulate != 0u) { value += C_load(c); }
+#if ADD
+    value += D_load((P.d0 + i) / 4u);
+#endif
+    C_store(c, value);
+#else
+    let columns = min(4u, P.n - n);
+    for (var j = 0u; j < columns; j++) {
+      let c = P.c0 + i + j;
+      var one = value[j];
+      if (P.accumulate != 0u) { one += C_load(c); }
+#if ADD
+      one += D_load(P.d0 + i + j);
+#endif
+      C_store(c, one);
+    }
+#endif
+  }
+}
+`,
   "matmul/matmul_matvec.wgsl": `// Purpose: products with few rows (decoding): memory bound, so every word of B is read once, 16 bytes at a time, by as many lanes as there are.
 // Formula: C[m,n] = alpha * sum_k A[m,k] * B[n,k] (+ C if accumulate) (+ D under ADD); B stored [N,K], as weights are.
 // Shapes: A [Z,M,K], M at most ROWS; B [Z,N,K]; C, D [Z,M,N]; strides and offsets in elements; K, lda, ldb, offsets multiples of 4.

@@ -1,7 +1,7 @@
 /**
  * Which matmul kernel runs, from sizes, layout, storage and device facts alone, so that a plan made
  * without a device says the same. `facts.choices.matmul` forces one wherever it is legal: `naive`,
- * `generic/ROWSxCOLSxLANES[xHIGH]`, `matvec/SPLIT`, `tiled/TMxTNxKT` or `tiled/TMxTNxKTxPARTS`, `subgroup_matrix/TILE`
+ * `generic[/ROWSxCOLSxLANES[xHIGH]]`, `lanes[/ROWSxCOLSxWIDTH]`, `matvec/SPLIT`, `tiled/TMxTNxKT` or `tiled/TMxTNxKTxPARTS`, `subgroup_matrix/TILE`
  * (tensor cores are never taken unasked: no adapter at hand could run them).
  */
 import { ScionError } from '../../base/errors.ts';
@@ -13,6 +13,8 @@ export type MatmulChoice =
   | { readonly kernel: 'naive' }
   /** Outputs of a lane: `rows` x 4 `cols`; lanes of a workgroup stand `high` by `lanes / high`. */
   | { readonly kernel: 'generic'; readonly rows: number; readonly cols: number; readonly lanes: number; readonly high: number }
+  /** One subgroup of `width` lanes: `rows` x 4 `cols` x `width` outputs. */
+  | { readonly kernel: 'lanes'; readonly rows: number; readonly cols: number; readonly width: number }
   /** Few rows against [N, K] weights; `split` lanes share an output. */
   | { readonly kernel: 'matvec'; readonly split: number }
   /** Shared-memory tiles; K in `parts` that a second pass adds up. */
@@ -35,6 +37,8 @@ export interface MatmulProblem {
   readonly flatC: boolean;
 }
 
+/** Subgroup widths that the lanes kernel is written for. */
+const LANE_WIDTHS: readonly number[] = [4, 8, 16];
 /** Most rows that the matvec kernel takes. */
 export const MATVEC_ROWS = 4;
 /** Most parts that K is split into. */
@@ -42,22 +46,25 @@ const MAX_PARTS = 64;
 /** Workgroups that keep a large GPU busy. */
 const BUSY = 256;
 
-/** Reads a forced choice. */
-function parseChoice(text: string): MatmulChoice {
+/** Reads a forced choice; a kernel of CPU adapters without a tile takes its usual one. */
+function parseChoice(text: string, p: MatmulProblem, facts: DeviceFacts): MatmulChoice {
   const [kernel, tile = ''] = text.split('/');
   const sizes = tile === '' ? [] : tile.split('x').map(Number);
   const [x, y, w, v = 1] = sizes;
   const fits = (count: number) => sizes.length === count && sizes.every((s) => Number.isInteger(s) && s >= 1);
   if (kernel === 'naive' && fits(0)) return { kernel };
+  if (kernel === 'generic' && fits(0)) return usualGeneric(p);
+  if (kernel === 'lanes' && fits(0)) return usualLanes(p, facts) ?? usualGeneric(p);
   if (kernel === 'subgroup_matrix' && fits(1) && (x === 64 || x === 128)) return { kernel, tile: x };
   if (kernel === 'generic' && (fits(3) || fits(4)) && x % 4 === 0 && w % v === 0) return { kernel, rows: x, cols: y, lanes: w, high: v };
+  if (kernel === 'lanes' && fits(3) && LANE_WIDTHS.includes(w) && x % w === 0) return { kernel, rows: x, cols: y, width: w };
   if (kernel === 'matvec' && fits(1) && x <= 64 && (x & (x - 1)) === 0) return { kernel, split: x };
   const tiles = [64, 128];
   if (kernel === 'tiled' && (fits(3) || fits(4)) && tiles.includes(x) && tiles.includes(y) && (w === 8 || w === 16) && v <= MAX_PARTS)
     return { kernel, tm: x, tn: y, kt: w, parts: v };
   throw new ScionError(
     'plan',
-    `matmul: there is no kernel "${text}"; use naive, generic/ROWSxCOLSxLANES[xHIGH] (rows a multiple of 4, lanes of high), matvec/SPLIT (a power of two up to 64), tiled/TMxTNxKT[xPARTS] (64 or 128, 64 or 128, 8 or 16), subgroup_matrix/TILE (64 or 128)`,
+    `matmul: there is no kernel "${text}"; use naive, generic[/ROWSxCOLSxLANES[xHIGH]] (rows a multiple of 4, lanes of high), lanes[/ROWSxCOLSxWIDTH] (width 4, 8 or 16, rows a multiple of it), matvec/SPLIT (a power of two up to 64), tiled/TMxTNxKT[xPARTS] (64 or 128, 64 or 128, 8 or 16), subgroup_matrix/TILE (64 or 128)`,
   );
 }
 
@@ -72,6 +79,8 @@ function legal(c: MatmulChoice, p: MatmulProblem, facts: DeviceFacts): boolean {
     case 'naive':
     case 'generic':
       return true;
+    case 'lanes':
+      return facts.subgroups?.min === c.width && facts.subgroups.max === c.width;
     case 'matvec':
       return !p.ta && p.tb && p.m <= MATVEC_ROWS && p.alignedK;
     case 'tiled':
@@ -95,22 +104,32 @@ function genericLanes(n: number, high: number): number {
   return covered(12) < covered(usual) ? 12 : usual;
 }
 
+/** The generic kernel's tile. */
+function usualGeneric(p: MatmulProblem): MatmulChoice {
+  // Lanes side by side in columns read as many rows of a transposed B, which thrash the cache where they lie a power of two apart.
+  const high = p.tb && p.m > 8 ? 2 : 1;
+  return { kernel: 'generic', rows: 8, cols: 2, lanes: genericLanes(p.n, high), high };
+}
+
+/** The lanes kernel's tile, or null where subgroups are not of one width it is written for. 24 rows: as many accumulators as pay. */
+function usualLanes(p: MatmulProblem, { subgroups }: DeviceFacts): MatmulChoice | null {
+  if (!subgroups || subgroups.min !== subgroups.max || !LANE_WIDTHS.includes(subgroups.max)) return null;
+  const width = subgroups.max;
+  return { kernel: 'lanes', rows: p.m <= width ? width : width === 16 ? 32 : 24, cols: 1, width };
+}
+
 /** The kernel for Z x [M, K] x [K, N] with operands stored as the problem says. */
 export function chooseMatmul(p: MatmulProblem, facts: DeviceFacts): MatmulChoice {
   const forced = facts.choices.matmul;
   if (forced !== undefined && forced !== '') {
-    const choice = parseChoice(forced);
+    const choice = parseChoice(forced, p, facts);
     if (legal(choice, p, facts)) return choice;
     // A tile whose K cannot be split here is still that tile.
     if (choice.kernel === 'tiled' && legal({ ...choice, parts: 1 }, p, facts)) return { ...choice, parts: 1 };
   }
   const matvec: MatmulChoice = { kernel: 'matvec', split: facts.profile === 'generic' ? 1 : 32 };
   if (legal(matvec, p, facts)) return matvec;
-  if (facts.profile === 'generic') {
-    // Lanes side by side in columns read as many rows of a transposed B, which thrash the cache where they lie a power of two apart.
-    const high = p.tb && p.m > 8 ? 2 : 1;
-    return { kernel: 'generic', rows: 8, cols: 2, lanes: genericLanes(p.n, high), high };
-  }
+  if (facts.profile === 'generic') return usualLanes(p, facts) ?? usualGeneric(p);
   const tiles = (size: number) => p.z * Math.ceil(p.m / size) * Math.ceil(p.n / size);
   // The large tile halves traffic, but only where it leaves work for every part of the device.
   const size = tiles(128) >= BUSY / 2 ? 128 : 64;

@@ -33,6 +33,19 @@ describe('chooseMatmul', () => {
     expect(chooseMatmul(problem({ m: 1, tb: false }), generic).kernel).toBe('generic');
   });
 
+  it('hands rows around in subgroups where a CPU adapter has them in one known width', () => {
+    const of = (min: number, max: number) => assumedFacts({ subgroups: { min, max } });
+    expect(chooseMatmul(problem({}), of(8, 8))).toEqual({ kernel: 'lanes', rows: 24, cols: 1, width: 8 });
+    expect(chooseMatmul(problem({ m: 8 }), of(8, 8))).toEqual({ kernel: 'lanes', rows: 8, cols: 1, width: 8 });
+    expect(chooseMatmul(problem({}), of(16, 16))).toEqual({ kernel: 'lanes', rows: 32, cols: 1, width: 16 });
+    for (const [min, max] of [
+      [4, 8],
+      [32, 32],
+    ]) {
+      expect(chooseMatmul(problem({}), of(min, max)).kernel).toBe('generic');
+    }
+  });
+
   it('takes large tiles only where they fill a GPU, and splits a long K where tiles are few', () => {
     expect(chooseMatmul(problem({ m: 4096, n: 4096 }), gpu)).toEqual({ kernel: 'tiled', tm: 128, tn: 128, kt: 16, parts: 1 });
     expect(chooseMatmul(problem({}), gpu)).toEqual({ kernel: 'tiled', tm: 64, tn: 64, kt: 16, parts: 1 });
@@ -50,8 +63,19 @@ describe('chooseMatmul', () => {
     const forced = (matmul: string) => assumedFacts({ choices: { matmul } });
     expect(chooseMatmul(problem({}), forced('naive'))).toEqual({ kernel: 'naive' });
     expect(chooseMatmul(problem({}), forced('generic/4x1x16'))).toEqual({ kernel: 'generic', rows: 4, cols: 1, lanes: 16, high: 1 });
+    expect(chooseMatmul(problem({}), forced('lanes/24x1x8')).kernel).toBe('generic');
     expect(chooseMatmul(problem({}), forced('subgroup_matrix/64')).kernel).toBe('generic');
-    for (const bad of ['fast', 'generic/3x1x8', 'generic/8x1x9x2', 'tiled/32x32x8', 'matvec/3', 'tiled/64x64x16x65', 'naive/1']) {
+    for (const bad of [
+      'fast',
+      'generic/3x1x8',
+      'generic/8x1x9x2',
+      'tiled/32x32x8',
+      'matvec/3',
+      'tiled/64x64x16x65',
+      'naive/1',
+      'lanes/12x1x8',
+      'lanes/32x1x32',
+    ]) {
       expect(() => chooseMatmul(problem({}), forced(bad))).toThrow(ScionError);
     }
   });

@@ -86,6 +86,15 @@ export function launchMatmul(l: Lowering, s: MatmulLaunch): void {
       grid = [Math.ceil((n * choice.high) / (4 * choice.cols * choice.lanes)), Math.ceil(m / (choice.rows * choice.high)), z];
       break;
     }
+    case 'lanes': {
+      // Two terms a step where K is even; rows along K are then read by pairs.
+      const even = (...values: readonly number[]) => values.every((x) => x % 2 === 0);
+      const two = even(k) && (ta || even(lda, za, a0)) && (tb ? even(ldb, zb, b0) : bvec === 4);
+      Object.assign(switches, { STEP: two ? 2 : 1, AVEC: two && !ta ? 2 : 1, BVEC: tb ? (two ? 2 : 1) : bvec, CVEC: cvec });
+      Object.assign(switches, { ROWS: choice.rows, COLS: choice.cols, W: choice.width });
+      grid = [Math.ceil(n / (4 * choice.cols * choice.width)), Math.ceil(m / choice.rows), z];
+      break;
+    }
     case 'matvec': {
       const lanes = choice.split === 1 ? 16 : 64;
       Object.assign(switches, { ROWS: m === 1 ? 1 : MATVEC_ROWS, SPLIT: choice.split, LANES: lanes });

@@ -28,6 +28,7 @@ interface Options {
   readonly limit?: number;
   readonly aDtype?: DType;
   readonly bDtype?: DType;
+  readonly needs?: readonly string[];
 }
 
 function matmulCase(o: Options): void {
@@ -53,6 +54,7 @@ function matmulCase(o: Options): void {
     wrt: o.wrt ?? Object.keys(inputs),
     ...(o.choice ? { choices: { matmul: o.choice } } : {}),
     ...(o.profile ? { profile: o.profile } : {}),
+    ...(o.needs ? { needs: o.needs } : {}),
     ...(o.limit ? { limits: { maxStorageBufferBindingSize: o.limit } } : {}),
     ...(dtype === 'f16' && (o.limit || o.twice)
       ? { tolerance: { value: 2 * F16_TOLERANCE, reason: 'f16 results that are added to are rounded once an addition' } }
@@ -69,32 +71,50 @@ const sizes = [
 
 // The generic kernel: odd sizes take the scalar forms, multiples of four the vector forms. The gradients of NT are an NN and
 // a TN product, those of TT are TT: few forward layouts run them all, and each kernel variant is compiled for a good reason.
-for (const [m, n, k] of sizes) for (const layout of ['NN', 'NT', 'TN']) matmulCase({ label: 'generic', m, n, k, layout, profile: 'generic' });
-matmulCase({ label: 'generic', m: 17, n: 31, k: 13, layout: 'TT', profile: 'generic' });
-for (const [m, n, k] of sizes.slice(2)) matmulCase({ label: 'generic', m, n, k, layout: 'NT', dtype: 'f16', profile: 'generic' });
+for (const [m, n, k] of sizes)
+  for (const layout of ['NN', 'NT', 'TN']) matmulCase({ label: 'generic', m, n, k, layout, choice: 'generic', profile: 'generic' });
+matmulCase({ label: 'generic', m: 17, n: 31, k: 13, layout: 'TT', choice: 'generic', profile: 'generic' });
+for (const [m, n, k] of sizes.slice(2)) matmulCase({ label: 'generic', m, n, k, layout: 'NT', dtype: 'f16', choice: 'generic', profile: 'generic' });
 // K even and odd where two 16-bit terms are one word, few rows, a workgroup's last rows beyond the edge.
 for (const [m, n, k] of [
   [19, 21, 22],
   [7, 9, 15],
 ]) {
-  matmulCase({ label: 'generic pairs', m, n, k, layout: 'NT', dtype: 'f16', profile: 'generic', wrt: [] });
+  matmulCase({ label: 'generic pairs', m, n, k, layout: 'NT', dtype: 'f16', choice: 'generic', profile: 'generic', wrt: [] });
 }
 // K beyond one block of 256 terms.
-matmulCase({ label: 'generic long', m: 5, n: 8, k: 1030, layout: 'NN', profile: 'generic' });
-matmulCase({ label: 'generic batched', m: 9, n: 12, k: 20, batch: [2, 3], layout: 'NT', profile: 'generic' });
-matmulCase({ label: 'generic batched', m: 9, n: 12, k: 20, batch: [2, 3], layout: 'TN', profile: 'generic' });
+matmulCase({ label: 'generic long', m: 5, n: 8, k: 1030, layout: 'NN', choice: 'generic', profile: 'generic' });
+matmulCase({ label: 'generic batched', m: 9, n: 12, k: 20, batch: [2, 3], layout: 'NT', choice: 'generic', profile: 'generic' });
+matmulCase({ label: 'generic batched', m: 9, n: 12, k: 20, batch: [2, 3], layout: 'TN', choice: 'generic', profile: 'generic' });
 
 // An added tensor, accumulation, a scale, 16-bit weights beside f32 activations.
-matmulCase({ label: 'add twice', m: 11, n: 20, k: 33, layout: 'NT', add: true, twice: true, attrs: { alpha: 0.25 }, profile: 'generic' });
-matmulCase({ label: 'add twice', m: 11, n: 21, k: 33, layout: 'NN', add: true, twice: true, attrs: { alpha: 0.25 }, profile: 'generic' });
-matmulCase({ label: 'batched add', m: 9, n: 7, k: 20, batch: [3], layout: 'NT', add: true, twice: true, dtype: 'f16', profile: 'generic' });
-matmulCase({ label: 'mixed', m: 11, n: 20, k: 34, layout: 'NT', aDtype: 'f32', bDtype: 'f16', profile: 'generic' });
+matmulCase({ label: 'add twice', m: 11, n: 20, k: 33, layout: 'NT', add: true, twice: true, attrs: { alpha: 0.25 }, choice: 'generic', profile: 'generic' });
+matmulCase({ label: 'add twice', m: 11, n: 21, k: 33, layout: 'NN', add: true, twice: true, attrs: { alpha: 0.25 }, choice: 'generic', profile: 'generic' });
+matmulCase({ label: 'batched add', m: 9, n: 7, k: 20, batch: [3], layout: 'NT', add: true, twice: true, dtype: 'f16', choice: 'generic', profile: 'generic' });
+matmulCase({ label: 'mixed', m: 11, n: 20, k: 34, layout: 'NT', aDtype: 'f32', bDtype: 'f16', choice: 'generic', profile: 'generic' });
 
 // Row windows: every operand and result beyond the limit in turn (rows of 256 bytes and more, windows of a few rows).
-for (const layout of ['NN', 'NT', 'TN']) matmulCase({ label: 'windowed', m: 70, n: 128, k: 192, layout, limit: 16384, profile: 'generic' });
-matmulCase({ label: 'windowed', m: 70, n: 128, k: 192, layout: 'NT', dtype: 'f16', limit: 16384, profile: 'generic' });
-matmulCase({ label: 'windowed add', m: 128, n: 192, k: 128, layout: 'NT', limit: 16384, add: true, twice: true, profile: 'generic' });
-matmulCase({ label: 'windowed batch', m: 16, n: 8, k: 24, batch: [10], layout: 'NT', limit: 4096, add: true, profile: 'generic' });
+for (const layout of ['NN', 'NT', 'TN']) matmulCase({ label: 'windowed', m: 70, n: 128, k: 192, layout, limit: 16384, choice: 'generic', profile: 'generic' });
+matmulCase({ label: 'windowed', m: 70, n: 128, k: 192, layout: 'NT', dtype: 'f16', limit: 16384, choice: 'generic', profile: 'generic' });
+matmulCase({ label: 'windowed add', m: 128, n: 192, k: 128, layout: 'NT', limit: 16384, add: true, twice: true, choice: 'generic', profile: 'generic' });
+matmulCase({ label: 'windowed batch', m: 16, n: 8, k: 24, batch: [10], layout: 'NT', limit: 4096, add: true, choice: 'generic', profile: 'generic' });
+
+// One subgroup a tile, rows of A handed around: one and two terms a step, scalar and vector columns, edges on every side. The
+// gradients of NT are an NN and a TN product, those of TT are TT.
+const lanes = { choice: 'lanes', profile: 'generic', needs: ['subgroups'] } as const;
+for (const [m, n, k] of [...sizes, [25, 33, 6], [49, 36, 38]] as const) matmulCase({ label: 'lanes', m, n, k, layout: 'NT', ...lanes });
+matmulCase({ label: 'lanes', m: 26, n: 34, k: 18, layout: 'TT', ...lanes });
+for (const [m, n, k] of [
+  [26, 34, 18],
+  [25, 31, 13],
+]) {
+  matmulCase({ label: 'lanes', m, n, k, layout: 'NT', dtype: 'f16', ...lanes });
+}
+matmulCase({ label: 'lanes long', m: 27, n: 8, k: 1030, layout: 'NN', ...lanes });
+matmulCase({ label: 'lanes batched', m: 9, n: 12, k: 20, batch: [2, 3], layout: 'NT', add: true, twice: true, ...lanes });
+matmulCase({ label: 'lanes add twice', m: 11, n: 21, k: 33, layout: 'NN', add: true, twice: true, attrs: { alpha: 0.25 }, ...lanes });
+matmulCase({ label: 'lanes mixed', m: 30, n: 20, k: 34, layout: 'NT', aDtype: 'f32', bDtype: 'f16', ...lanes });
+matmulCase({ label: 'lanes windowed', m: 70, n: 128, k: 192, layout: 'NT', limit: 16384, ...lanes });
 
 // Few rows: one and four lanes' worth, split over lanes and not. Decoding has no gradient.
 for (const [choice, profile] of [
