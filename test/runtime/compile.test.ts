@@ -27,7 +27,7 @@ beforeAll(async () => {
   const full: DeviceFacts = { ...device.facts, fallback: true, profile: 'generic', subgroups: { min: 4, max: 64 } };
   const machines: DeviceFacts[] = [
     full,
-    { ...full, subgroups: { min: 32, max: 32 } },
+    ...[4, 8, 16, 32].map((width) => ({ ...full, subgroups: { min: width, max: width } })),
     { ...full, subgroups: null, features: full.features.filter((f) => f !== 'subgroups') },
     { ...full, subgroups: null, features: [], limits: BASE_LIMITS },
   ];
