@@ -13,7 +13,7 @@ import { child, DENO, NODE, need } from '../runtime/expect.ts';
 import { type Runtime, scion } from './cli.ts';
 
 /** Enough that a kill always finds the run at work. */
-const STEPS = 600;
+const STEPS = 240;
 
 let folder = '';
 beforeAll(() => {
