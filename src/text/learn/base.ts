@@ -29,6 +29,8 @@ export interface LearnBase {
   readonly cutter: CutterSpec;
   /** True if a character without a piece costs its bytes; else it is one unknown id. */
   readonly byteFallback: boolean;
+  /** True if merges are between pairs of pieces (`tokenizer.json`); else any two symbols whose joined text is a piece merge. */
+  readonly byPair: boolean;
   /** Texts that cannot become pieces because the vocabulary uses them otherwise (marks, byte pieces, added tokens). */
   readonly reserved: ReadonlySet<string>;
   /** All pieces that merging can make. */
@@ -53,6 +55,7 @@ export interface LearnBase {
 export class SentencePieceBase implements LearnBase {
   readonly cutter: CutterSpec;
   readonly byteFallback: boolean;
+  readonly byPair = false;
   readonly reserved: ReadonlySet<string>;
   readonly #model: SentencePieceModel;
   readonly #tokenizer: SentencePieceTokenizer;

@@ -35,6 +35,7 @@ export class CandidateTable {
   weight = new Float64Array(1 << 10);
   readonly #symbols: SymbolStore;
   readonly #least: number;
+  readonly #byPair: boolean;
   /** By candidate: its place in the heap or -1, the weight it has there, and its first three units as a number. */
   #place = new Int32Array(1 << 10);
   #key = new Float64Array(1 << 10);
@@ -45,15 +46,16 @@ export class CandidateTable {
   #heapSize = 0;
   #floor = 0;
 
-  /** `least`: candidates of less weight never come to the top. */
-  constructor(symbols: SymbolStore, least: number) {
+  /** `least`: candidates of less weight never come to the top. `byPair`: another pair with the same text is another candidate. */
+  constructor(symbols: SymbolStore, least: number, byPair = false) {
+    this.#byPair = byPair;
     this.#symbols = symbols;
     this.#least = least;
   }
 
   /** The candidate with the joined text of two symbols; made if `make` and there is none. Else -1. */
   find(left: number, right: number, make: boolean): number {
-    const hash = right === NO_SYMBOL ? this.#symbols.hash[left] : this.#symbols.joinedHash(left, right);
+    const hash = this.#hash(left, right);
     const mask = this.#slots.length - 1;
     let slot = spread(hash) & mask;
     for (;;) {
@@ -173,13 +175,16 @@ export class CandidateTable {
     const slots = new Int32Array(this.#slots.length * 4).fill(-1);
     const mask = slots.length - 1;
     for (let candidate = 0; candidate < this.count; candidate++) {
-      const right = this.right[candidate];
-      const hash = right === NO_SYMBOL ? this.#symbols.hash[this.left[candidate]] : this.#symbols.joinedHash(this.left[candidate], right);
-      let slot = spread(hash) & mask;
+      let slot = spread(this.#hash(this.left[candidate], this.right[candidate])) & mask;
       while (slots[slot] >= 0) slot = (slot + 1) & mask;
       slots[slot] = candidate;
     }
     this.#slots = slots;
+  }
+
+  #hash(left: number, right: number): number {
+    if (this.#byPair) return (Math.imul(left, 0x9e3779b1) + right) | 0;
+    return right === NO_SYMBOL ? this.#symbols.hash[left] : this.#symbols.joinedHash(left, right);
   }
 
   /** Units of the whole text. */
@@ -201,9 +206,8 @@ export class CandidateTable {
 
   #sameText(candidate: number, left: number, right: number, hash: number): boolean {
     const [ownLeft, ownRight] = [this.left[candidate], this.right[candidate]];
-    const ownHash = ownRight === NO_SYMBOL ? this.#symbols.hash[ownLeft] : this.#symbols.joinedHash(ownLeft, ownRight);
     const length = this.#length(left, right);
-    if (ownHash !== hash || this.#length(ownLeft, ownRight) !== length) return false;
+    if (this.#byPair || this.#hash(ownLeft, ownRight) !== hash || this.#length(ownLeft, ownRight) !== length) return false;
     for (let i = 0; i < length; i++) if (this.#unit(candidate, i) !== this.#unitOf(left, right, i)) return false;
     return true;
   }
@@ -217,7 +221,8 @@ export class CandidateTable {
       const difference = this.#unit(a, i) - this.#unit(b, i);
       if (difference !== 0) return difference < 0;
     }
-    return first < second;
+    // Only pairs can have the same text: then the shorter left one.
+    return first === second ? this.#symbols.units[this.left[a]] < this.#symbols.units[this.left[b]] : first < second;
   }
 
   #put(place: number, candidate: number): void {

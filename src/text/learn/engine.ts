@@ -27,6 +27,8 @@ export interface EngineOptions {
   readonly least: number;
   /** Asked once for each new text that the other rules allow. */
   readonly accept?: (text: string) => boolean;
+  /** Merges are between pairs: the same text from another pair is another piece. Default false. */
+  readonly byPair?: boolean;
 }
 
 /** Words under merging. */
@@ -58,7 +60,7 @@ export class MergeEngine {
     this.symbols = symbols;
     this.#options = options;
     this.#lookupCharacters = options.maxCharacters;
-    this.candidates = new CandidateTable(symbols, options.least);
+    this.candidates = new CandidateTable(symbols, options.least, options.byPair);
   }
 
   /** Declares a piece that exists: two symbols with its joined text merge by themselves, in order of rank. */

@@ -9,6 +9,7 @@
 import { ScionError } from '../../base/errors.ts';
 import { utf8Length } from '../utf8.ts';
 import type { BaseWords } from './base-words.ts';
+import { BANNED } from './candidates.ts';
 import { CharacterQueue, coveredCharacters } from './characters.ts';
 import { WEIGHT_UNIT } from './counts.ts';
 import { BREAK, MergeEngine } from './engine.ts';
@@ -37,6 +38,8 @@ export interface LearntPiece {
   readonly text: string;
   /** Occurrences, in weight, when it was learnt; later pieces may have taken some of them. */
   readonly count: number;
+  /** The two pieces it is merged from, where merges are between pairs. */
+  readonly parts?: readonly [left: string, right: string];
 }
 
 /** What was learnt. */
@@ -56,10 +59,13 @@ export function learnOnBase(words: BaseWords, options: ExtendOptions): Learnt {
   checkOptions(count, maxPieceLength, minCount, coverage);
   const { base, store } = words;
   const least = minCount * WEIGHT_UNIT;
-  const accept = base.accepts === undefined ? undefined : (text: string): boolean => base.accepts?.(text, targets) ?? true;
-  const engine = new MergeEngine(store, { maxCharacters: maxPieceLength, least, accept });
+  const { byPair } = base;
+  const taken = new Set<string>();
+  const mayBe = (text: string): boolean => !taken.has(text) && !banned.has(text) && !base.reserved.has(text) && (base.accepts?.(text, targets) ?? true);
+  const engine = new MergeEngine(store, { maxCharacters: maxPieceLength, least, byPair, ...(byPair ? { accept: mayBe } : {}) });
   for (const { text } of base.pieces()) if (base.mayHold(text, targets) && !words.spoilt.has(text)) engine.addPiece(words.symbol(text));
-  for (const text of [...base.reserved, ...words.spoilt, ...banned]) if (base.mayHold(text, targets)) engine.ban(words.symbol(text));
+  // By text a ban is an entry like a piece; by pair every new pair is asked about.
+  for (const text of byPair ? [] : [...base.reserved, ...words.spoilt, ...banned]) if (base.mayHold(text, targets)) engine.ban(words.symbol(text));
   for (let symbol = 0; symbol < store.count; symbol++) store.target[symbol] = base.mayHold(store.text(symbol), targets) ? 1 : 0;
 
   const { missing, known } = countMissing(words);
@@ -87,7 +93,19 @@ export function learnOnBase(words: BaseWords, options: ExtendOptions): Learnt {
     const char = queue.take(weight);
     if (char !== null) pieces.push({ text: char, count: (chosen.get(char) ?? 0) / WEIGHT_UNIT });
     else if (best < 0) break;
-    else pieces.push({ text: store.text(engine.adopt(best)), count: weight / WEIGHT_UNIT });
+    else if (byPair) {
+      const { left, right, state } = engine.candidates;
+      const parts = [store.text(left[best]), store.text(right[best])] as const;
+      const text = parts.join('');
+      if (taken.has(text)) {
+        // Another pair made this text; a vocabulary holds it once.
+        state[best] = BANNED;
+        continue;
+      }
+      taken.add(text);
+      engine.adopt(best);
+      pieces.push({ text, count: weight / WEIGHT_UNIT, parts });
+    } else pieces.push({ text: store.text(engine.adopt(best)), count: weight / WEIGHT_UNIT });
     if (pieces.length % 1024 === 0) options.onProgress?.(pieces.length);
   }
   return { pieces, exhausted: pieces.length < count, missingCharacters: missing.size, leftCharacters: missing.size - chosen.size };
