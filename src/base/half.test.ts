@@ -1,6 +1,17 @@
 /** 16-bit conversions held to the engine’s own, bit pattern by bit pattern. */
 import { describe, expect, it } from 'vitest';
-import { bfloatToFloat, doubleToBfloat, doubleToHalf, floatToBfloat, floatToHalf, fromBfloatBits, fromHalfBits, halfToFloat, toBfloatBits, toHalfBits } from './half.ts';
+import {
+  bfloatToFloat,
+  doubleToBfloat,
+  doubleToHalf,
+  floatToBfloat,
+  floatToHalf,
+  fromBfloatBits,
+  fromHalfBits,
+  halfToFloat,
+  toBfloatBits,
+  toHalfBits,
+} from './half.ts';
 
 const every = Uint16Array.from({ length: 65536 }, (_, i) => i);
 /** The engine's own half type is the oracle. */

@@ -98,8 +98,8 @@ const f64AsU32 = new Uint32Array(f64AsF32.buffer);
 function toOddFloat(value: number): number {
   f64AsF32[0] = value;
   const near = f64AsF32[0];
-  // NaN differs from itself, and stays one.
-  if (near === value || value !== value) return near;
+  // NaN equals nothing, and stays one.
+  if (near === value || Number.isNaN(value)) return near;
   f64AsU32[0] = (Math.abs(near) > Math.abs(value) ? f64AsU32[0] - 1 : f64AsU32[0]) | 1;
   return f64AsF32[0];
 }

@@ -28,7 +28,20 @@ describe.each(['node', 'deno'] as const)('%s', (runtime: Runtime) => {
   const methods = ['mean', 'weighted', 'gaussian', 'focus', 'omp', 'mean+noise', 'random', 'copy'];
   it.each(runtime === 'node' ? methods : ['mean', 'focus'])('%s: rows, seconds, memory', async (method) => {
     const out = at(`${runtime}-${method}`);
-    const ran = await scion(runtime, ['init', '--base', at('base'), '--tokenizer', at('words'), '--out', out, '--method', method, '--data', at('zh.txt'), '--json']);
+    const ran = await scion(runtime, [
+      'init',
+      '--base',
+      at('base'),
+      '--tokenizer',
+      at('words'),
+      '--out',
+      out,
+      '--method',
+      method,
+      '--data',
+      at('zh.txt'),
+      '--json',
+    ]);
     expect([ran.code, ran.err]).toEqual([0, expect.stringContaining('60 new pieces')]);
     const report = last(ran.out);
     expect(report).toMatchObject({ rows: 560, baseRows: 500, method, matrices: [{ dtype: 'BF16' }, { dtype: 'BF16' }] });

@@ -37,7 +37,13 @@ it('grows 32,000 rows to 69,104 in time and memory, every sampled row right', { 
   const [base, out] = [join(folder, 'base'), join(folder, 'out')];
   const words = ['bin/scion.mjs', 'init', '--base', base, '--tokenizer', join(folder, 'tokenizer'), '--out', out, '--method', 'mean', '--json'];
   const { stdout } = await run(process.env.SCION_NODE ?? process.execPath, words, { cwd: join(import.meta.dirname, '../..'), maxBuffer: 1 << 24 });
-  const report = JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as { rows: number; seconds: number; peakRssBytes: number; linked: string[]; rewritten: string[] };
+  const report = JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as {
+    rows: number;
+    seconds: number;
+    peakRssBytes: number;
+    linked: string[];
+    rewritten: string[];
+  };
   console.log(`init at ${columns} columns: ${report.seconds.toFixed(1)} s, ${(report.peakRssBytes / 2 ** 20).toFixed(0)} MiB`);
   expect(report.rows).toBe(69_104);
   expect(report.seconds).toBeLessThan(60);

@@ -27,7 +27,13 @@ export function baseModel(size: number, characters: number): SentencePieceModel 
   for (let byte = 0; byte < 256; byte++) pieces.push({ text: hex(byte), score: 0, type: PIECE.BYTE });
   const singles = ['\u2581', ...'abcdefghijklmnopqrstuvwxyz<>/_', ...Array.from({ length: characters }, (_, i) => known(i))];
   const words: string[] = [];
-  for (let i = 0; words.length < size - pieces.length - singles.length; i++) words.push(`\u2581${i.toString(26).padStart(4, '0').replace(/\d/g, (d) => 'qrstuvwxyz'[Number(d)])}`);
+  for (let i = 0; words.length < size - pieces.length - singles.length; i++)
+    words.push(
+      `\u2581${i
+        .toString(26)
+        .padStart(4, '0')
+        .replace(/\d/g, (d) => 'qrstuvwxyz'[Number(d)])}`,
+    );
   // Merges of LLaMA rank by falling score, single characters come last.
   for (const text of [...words, ...singles]) pieces.push({ text, score: -(pieces.length - 259), type: PIECE.NORMAL });
   return makeSentencePiece(pieces, { modelType: MODEL.BPE, byteFallback: true, vocabSize: pieces.length });

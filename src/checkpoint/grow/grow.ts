@@ -87,11 +87,14 @@ async function readWords(files: HostFiles, options: GrowOptions, config: LlamaCo
       { rows: config.vocabSize, pieces: base.vocabSize },
     );
   const padTo = options.padTo ?? 1;
-  if (!Number.isSafeInteger(padTo) || padTo < 1) throw new ScionError('usage', `rows cannot be padded to a multiple of ${padTo}; give a whole number from 1`, { padTo });
+  if (!Number.isSafeInteger(padTo) || padTo < 1)
+    throw new ScionError('usage', `rows cannot be padded to a multiple of ${padTo}; give a whole number from 1`, { padTo });
   const rows = Math.ceil(grown.vocabSize / padTo) * padTo;
   const words = sourcesOf(base, grown, rows);
   if (words.length === 0)
-    throw new ScionError('input', `${options.tokenizer} has ${grown.vocabSize} pieces, as many as the base's tokenizer: there is nothing to add`, { size: grown.vocabSize });
+    throw new ScionError('input', `${options.tokenizer} has ${grown.vocabSize} pieces, as many as the base's tokenizer: there is nothing to add`, {
+      size: grown.vocabSize,
+    });
   return { base, grown, words, rows };
 }
 
@@ -105,7 +108,10 @@ async function checkFree(files: HostFiles, out: string): Promise<void> {
 async function needSpace(files: HostFiles, parent: string, needed: number): Promise<void> {
   const free = await files.free(parent);
   if (free !== null && free < needed)
-    throw new ScionError('space', `the grown model needs ${needed} bytes below ${parent}, ${free} are free; free some or choose another --out`, { needed, free });
+    throw new ScionError('space', `the grown model needs ${needed} bytes below ${parent}, ${free} are free; free some or choose another --out`, {
+      needed,
+      free,
+    });
 }
 
 /**
@@ -148,9 +154,13 @@ export async function growModel(files: HostFiles, options: GrowOptions): Promise
         };
         const rowBudget = options.rowBudget ?? ROW_BUDGET;
         if (info.shape.length !== 2 || info.shape[0] < firstNew)
-          throw new ScionError('input', `${base}: ${name} is [${info.shape.join(', ')}], the base's tokenizer has ${firstNew} pieces; a row for each is needed`, {
-            tensor: name,
-          });
+          throw new ScionError(
+            'input',
+            `${base}: ${name} is [${info.shape.join(', ')}], the base's tokenizer has ${firstNew} pieces; a row for each is needed`,
+            {
+              tensor: name,
+            },
+          );
         return [name, grownEntry(weights, name, { baseSize: firstNew, words, maker, rowBudget, onRows, onDone: (r) => matrices.push(r) })];
       }),
     );
@@ -162,7 +172,12 @@ export async function growModel(files: HostFiles, options: GrowOptions): Promise
       `${JSON.stringify({ method: options.method, seed: options.seed ?? 0, firstNew, baseRows: config.vocabSize, rows }, null, 2)}\n`,
     );
     const neighbours = await plainNeighbours(files, base, new Set(Object.keys(beside)));
-    const placed = await placeFolder(files, options, { entries, metadata: Object.fromEntries(weights.metadata), beside, other: [...weights.files.filter((f) => !entries.has(f)), ...neighbours] });
+    const placed = await placeFolder(files, options, {
+      entries,
+      metadata: Object.fromEntries(weights.metadata),
+      beside,
+      other: [...weights.files.filter((f) => !entries.has(f)), ...neighbours],
+    });
     const count = (kind: NewWord['kind']): number => words.filter((word) => word.kind === kind).length;
     return {
       rows,

@@ -36,10 +36,14 @@ export interface MatrixOptions {
 /** The type of a tensor whose rows can be averaged; kind `input` naming it for others. */
 export function rowDtype(info: TensorInfo, what: string): RowDtype {
   if (isRowDtype(info.dtype)) return info.dtype;
-  throw new ScionError('input', `${what} is stored as ${info.dtype}; new rows can be made for F16, BF16, F32 and F64. Convert the model first (scion import --dtype bf16)`, {
-    tensor: info.name,
-    dtype: info.dtype,
-  });
+  throw new ScionError(
+    'input',
+    `${what} is stored as ${info.dtype}; new rows can be made for F16, BF16, F32 and F64. Convert the model first (scion import --dtype bf16)`,
+    {
+      tensor: info.name,
+      dtype: info.dtype,
+    },
+  );
 }
 
 /** The entry of a grown matrix; its bytes are made when they are asked for. */
@@ -78,9 +82,13 @@ async function* grownRows(weights: HfWeights, info: TensorInfo, dtype: RowDtype,
       codec.put(row, i * columns);
       norms[first + i] = lengthOf(codec, row, i * columns);
       if (!Number.isFinite(norms[first + i]))
-        throw new ScionError('numeric', `${info.name}: the new row ${word.id} leaves the range of ${dtype}; store the base in a wider type, or choose another --method`, {
-          id: word.id,
-        });
+        throw new ScionError(
+          'numeric',
+          `${info.name}: the new row ${word.id} leaves the range of ${dtype}; store the base in a wider type, or choose another --method`,
+          {
+            id: word.id,
+          },
+        );
     }
     yield bytes;
     onRows(count);

@@ -158,7 +158,7 @@ describe('similar pieces', () => {
     expect([...sparsemax([0.6, 0.4])]).toEqual([0.6, 0.4]);
     const found = sparsemax([0.9, 0.8, 0.7, 0.1]);
     // (0.9 + 0.8 + 0.7 - 1) / 3 = 7/15 is taken from each.
-    [0.9, 0.8, 0.7, 7 / 15].forEach((x, i) => expect(found[i]).toBeCloseTo(x - 7 / 15, 12));
+    for (const [i, x] of [0.9, 0.8, 0.7, 7 / 15].entries()) expect(found[i]).toBeCloseTo(x - 7 / 15, 12);
   });
 
   it('matching pursuit finds the rows a vector was made of, and their weights', () => {
@@ -179,7 +179,7 @@ describe('similar pieces', () => {
       3,
     );
     expect(found.rows.toSorted((a, b) => a - b)).toEqual([3, 17, 30]);
-    found.rows.forEach((row, i) => expect(found.weights[i]).toBeCloseTo(made.get(row) ?? Number.NaN, 5)); // the target is in f32
+    for (const [i, row] of found.rows.entries()) expect(found.weights[i]).toBeCloseTo(made.get(row) ?? Number.NaN, 5); // the target is in f32
   });
 
   /** The new word and the old character keep the same company; the word's own characters keep another. */

@@ -58,7 +58,10 @@ export async function prepareMethod(options: MethodOptions): Promise<(matrix: nu
   const { method, seed, baseSize } = options;
   switch (method) {
     case 'random':
-      return (matrix) => ({ needs: () => [], make: padded((word, row, _, old) => fillNormal(row, seed, streamOf(matrix, word.id), old.center, old.deviation)) });
+      return (matrix) => ({
+        needs: () => [],
+        make: padded((word, row, _, old) => fillNormal(row, seed, streamOf(matrix, word.id), old.center, old.deviation)),
+      });
     case 'gaussian':
       return (matrix) => ({
         needs: (word) => (word.kind === 'padding' ? [] : mixOf(seed, streamOf(matrix, word.id), baseSize).ids),

@@ -38,7 +38,11 @@ export class Codec {
     const half = dtype === 'F16' || dtype === 'BF16';
     this.#halves = half ? new Uint16Array(bytes.buffer, bytes.byteOffset, count) : null;
     this.#table = half ? tableOf(dtype) : null;
-    this.#floats = half ? null : dtype === 'F32' ? new Float32Array(bytes.buffer, bytes.byteOffset, count) : new Float64Array(bytes.buffer, bytes.byteOffset, count);
+    this.#floats = half
+      ? null
+      : dtype === 'F32'
+        ? new Float32Array(bytes.buffer, bytes.byteOffset, count)
+        : new Float64Array(bytes.buffer, bytes.byteOffset, count);
   }
 
   /** sum[j] += weight * x[at + j]. */

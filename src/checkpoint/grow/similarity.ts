@@ -38,7 +38,7 @@ function addFeature(vectors: Float32Array, at: number, size: number, feature: nu
   const hash = mixed(feature);
   for (let k = 0; k < 4; k++) {
     const bits = hash >>> (8 * k);
-    vectors[at + ((bits & 127) & (size - 1))] += bits & 128 ? weight : -weight;
+    vectors[at + (bits & 127 & (size - 1))] += bits & 128 ? weight : -weight;
   }
 }
 
@@ -285,12 +285,7 @@ function solve(matrix: readonly Float64Array[], right: readonly number[]): numbe
  * Orthogonal matching pursuit (Pati et al. 1993): picks rows one by one, each the best for what is still missing, with least-squares weights
  * for all picked so far. `among` are rows of `dictionary`, [*, SPACE_SIZE].
  */
-export function matchingPursuit(
-  target: Float32Array,
-  dictionary: Float32Array,
-  among: readonly number[],
-  most: number,
-): { rows: number[]; weights: number[] } {
+export function matchingPursuit(target: Float32Array, dictionary: Float32Array, among: readonly number[], most: number): { rows: number[]; weights: number[] } {
   const part = (row: number): Float32Array => dictionary.subarray(row * SPACE_SIZE, (row + 1) * SPACE_SIZE);
   const dot = (a: ArrayLike<number>, b: ArrayLike<number>): number => {
     let sum = 0;

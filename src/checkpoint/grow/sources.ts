@@ -86,10 +86,14 @@ function isEmptyId(tokenizer: Tokenizer, id: number): boolean {
  */
 export function checkGrown(base: Tokenizer, grown: Tokenizer): void {
   if (grown.vocabSize < base.vocabSize)
-    throw new ScionError('input', `the new tokenizer has ${grown.vocabSize} pieces, the base's has ${base.vocabSize}; new words are added, none are taken away`, {
-      base: base.vocabSize,
-      grown: grown.vocabSize,
-    });
+    throw new ScionError(
+      'input',
+      `the new tokenizer has ${grown.vocabSize} pieces, the base's has ${base.vocabSize}; new words are added, none are taken away`,
+      {
+        base: base.vocabSize,
+        grown: grown.vocabSize,
+      },
+    );
   for (let id = 0; id < base.vocabSize; id++) {
     if (isEmptyId(base, id)) continue;
     const was = base.pieceOf(id);
@@ -137,7 +141,10 @@ export function sourcesOf(base: Tokenizer, grown: Tokenizer, rows: number = grow
       bare = mean.length > 1 && !text.startsWith(' ') && base.pieceOf(mean[0]) === SPACE_MARK ? mean.slice(1) : mean;
     }
     if (mean === null || bare === null || mean.length === 0)
-      throw new ScionError('input', `the new piece ${shown(piece)} (id ${id}) cannot be spelt with the base's pieces, so it has no rows to be made of`, { id, piece });
+      throw new ScionError('input', `the new piece ${shown(piece)} (id ${id}) cannot be spelt with the base's pieces, so it has no rows to be made of`, {
+        id,
+        piece,
+      });
     out.push({ id, kind: special ? 'mark' : 'piece', piece, mean, bare: bare.length === 0 ? mean : bare });
   }
   return out;

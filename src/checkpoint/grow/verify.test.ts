@@ -116,7 +116,9 @@ describe('config, tokenizer and tensors that disagree', () => {
     const json = { model: { type: 'BPE', vocab, merges: [], unk_token: '<unk>', byte_fallback: true }, added_tokens: [] };
     await writeFile(join(dir, 'tokenizer.json'), JSON.stringify(json));
     const { findings } = await verify();
-    expect(wrong(findings)).toContainEqual(expect.objectContaining({ check: 'tokenizer', message: expect.stringMatching(/tokenizer\.json has 719 pieces, tokenizer\.model 720/) }));
+    expect(wrong(findings)).toContainEqual(
+      expect.objectContaining({ check: 'tokenizer', message: expect.stringMatching(/tokenizer\.json has 719 pieces, tokenizer\.model 720/) }),
+    );
   });
 
   it('a tokenizer of other words than the base’s', async () => {
@@ -152,10 +154,7 @@ describe('rows that are none', () => {
     await spoilRow(HEAD_NAME, 602, () => 0x7c00);
     await spoilRow(EMBED_NAME, 603, () => 0);
     const found = wrong((await verify()).findings);
-    expect(found.map((f) => f.message)).toEqual([
-      `${EMBED_NAME}: 1 new rows are all zero: 603`,
-      `${HEAD_NAME}: 2 rows hold a NaN or an infinity: 601, 602`,
-    ]);
+    expect(found.map((f) => f.message)).toEqual([`${EMBED_NAME}: 1 new rows are all zero: 603`, `${HEAD_NAME}: 2 rows hold a NaN or an infinity: 601, 602`]);
   });
 
   it('far too short, and all the same', async () => {

@@ -73,7 +73,9 @@ export async function verifyFolder(files: HostFiles, dir: string, options: Verif
   const found = new Findings();
   const config = await found.attempt('config', 'copy config.json from the base and set vocab_size to the rows of the embedding', () => readConfig(files, dir));
   const tokenizer = await found.attempt('tokenizer', 'copy all tokenizer files of one tokenizer into the folder', () => loadTokenizer(files, dir));
-  const weights = await found.attempt('tensors', 'make the folder again with scion init; a shard or the index is missing or damaged', () => openHfWeights(files, dir));
+  const weights = await found.attempt('tensors', 'make the folder again with scion init; a shard or the index is missing or damaged', () =>
+    openHfWeights(files, dir),
+  );
   try {
     if (tokenizer) await checkForms(files, dir, tokenizer, found);
     for (const warning of weights?.warnings ?? []) found.note('tensors', warning, 'set total_size in the index to the bytes of all tensors');
@@ -127,8 +129,12 @@ function pieceOrNull(tokenizer: Tokenizer, id: number): string | null {
 /** Rows of config, tensors and tokenizer against each other; the rows of the embedding, or null where there is none. */
 function checkSizes(config: LlamaConfig, weights: HfWeights, tokenizer: Tokenizer | null, found: Findings): number | null {
   const embed = weights.tensors.get(EMBED_NAME);
-  if (!embed || embed.shape.length !== 2) {
-    found.wrong('tensors', embed ? `${EMBED_NAME} has the shape [${embed.shape.join(', ')}]` : `there is no ${EMBED_NAME}`, 'make the folder again from the base with scion init');
+  if (embed?.shape.length !== 2) {
+    found.wrong(
+      'tensors',
+      embed ? `${EMBED_NAME} has the shape [${embed.shape.join(', ')}]` : `there is no ${EMBED_NAME}`,
+      'make the folder again from the base with scion init',
+    );
     return null;
   }
   const [rows, columns] = embed.shape;
@@ -142,15 +148,21 @@ function checkSizes(config: LlamaConfig, weights: HfWeights, tokenizer: Tokenize
   if (!head && !config.tied)
     found.wrong('tied', `${HEAD_NAME} is missing and tie_word_embeddings is false`, 'set tie_word_embeddings to true if the base ties them, else add the head');
   if (config.vocabSize !== rows)
-    found.wrong('sizes', `config.json says vocab_size ${config.vocabSize}, ${EMBED_NAME} has ${rows} rows`, `set vocab_size to ${rows} in config.json, or grow the matrix`);
-  if (config.hiddenSize !== columns) found.wrong('sizes', `config.json says hidden_size ${config.hiddenSize}, ${EMBED_NAME} has ${columns} columns`, `take config.json from the base`);
+    found.wrong(
+      'sizes',
+      `config.json says vocab_size ${config.vocabSize}, ${EMBED_NAME} has ${rows} rows`,
+      `set vocab_size to ${rows} in config.json, or grow the matrix`,
+    );
+  if (config.hiddenSize !== columns)
+    found.wrong('sizes', `config.json says hidden_size ${config.hiddenSize}, ${EMBED_NAME} has ${columns} columns`, `take config.json from the base`);
   if (tokenizer && tokenizer.vocabSize > rows)
     found.wrong(
       'sizes',
       `the tokenizer has ${tokenizer.vocabSize} pieces, the model ${rows} rows: ids ${rows} to ${tokenizer.vocabSize - 1} have none`,
       'grow the model to this tokenizer (scion init --base … --tokenizer …)',
     );
-  if (tokenizer && tokenizer.vocabSize < rows) found.note('padding', `${rows - tokenizer.vocabSize} rows from ${tokenizer.vocabSize} on have no piece: padding`);
+  if (tokenizer && tokenizer.vocabSize < rows)
+    found.note('padding', `${rows - tokenizer.vocabSize} rows from ${tokenizer.vocabSize} on have no piece: padding`);
   return rows;
 }
 
@@ -168,7 +180,8 @@ async function checkIds(files: HostFiles, dir: string, rows: number, tokenizer: 
       if (said === undefined || said === null || said === -1) continue;
       const ids = Array.isArray(said) ? (said as unknown[]) : [said];
       const bad = ids.find((id) => typeof id !== 'number' || !Number.isInteger(id) || id < 0 || id >= rows);
-      if (bad !== undefined) found.wrong('ids', `${name}: ${key} is ${JSON.stringify(said)}, the model has ${rows} rows`, `set it to ${own ?? 'an id below that'}`);
+      if (bad !== undefined)
+        found.wrong('ids', `${name}: ${key} is ${JSON.stringify(said)}, the model has ${rows} rows`, `set it to ${own ?? 'an id below that'}`);
       else if (own !== null && !ids.includes(own)) {
         const message = `${name}: ${key} is ${JSON.stringify(said)}, the tokenizer's is ${own} (${JSON.stringify(tokenizer.pieceOf(own))})`;
         if (key === 'pad_token_id') found.note('ids', message, `set it to ${own}`);
@@ -206,7 +219,8 @@ async function checkRows(weights: HfWeights, tensor: string, about: { firstNew: 
   const some = (rows: readonly number[]): string => `${rows.slice(0, 5).join(', ')}${rows.length > 5 ? ' …' : ''}`;
   if (scan.notFinite.length > 0) found.wrong('values', `${tensor}: ${scan.notFinite.length} rows hold a NaN or an infinity: ${some(scan.notFinite)}`, again);
   if (scan.zeroNew.length > 0) found.wrong('values', `${tensor}: ${scan.zeroNew.length} new rows are all zero: ${some(scan.zeroNew)}`, again);
-  if (scan.zeroOld.length > 0) found.note('values', `${tensor}: ${scan.zeroOld.length} ${firstNew < pieces ? 'old ' : ''}rows are all zero: ${some(scan.zeroOld)}`);
+  if (scan.zeroOld.length > 0)
+    found.note('values', `${tensor}: ${scan.zeroOld.length} ${firstNew < pieces ? 'old ' : ''}rows are all zero: ${some(scan.zeroOld)}`);
   const count = pieces - firstNew;
   if (count > 0 && scan.oldMedian > 0) {
     const ratio = scan.newMedian / scan.oldMedian;
@@ -263,7 +277,8 @@ async function compareBase(weights: HfWeights, base: HfWeights, firstNew: number
     else if (matrix) {
       const rows = Math.min(firstNew, now.shape[0], info.shape[0]);
       const differing = await compareRows(weights, info.name, base, info.name, rows);
-      if (differing.count > 0) found.wrong('base', `${info.name}: ${differing.count} of ${rows} old rows differ from the base, the first ${differing.first}`, remedy);
+      if (differing.count > 0)
+        found.wrong('base', `${info.name}: ${differing.count} of ${rows} old rows differ from the base, the first ${differing.first}`, remedy);
     }
   }
 }

@@ -13,7 +13,8 @@ import type { HostFiles } from '../../host/types.ts';
 import type { Command, Context } from '../command.ts';
 import { bytes, si } from '../status.ts';
 
-const DEFAULT_METHOD: GrowMethod = 'mean-bare';
+/** The best by the table in docs/vocab.md: of all with a corpus, of those without else. */
+const defaultMethod = (hasTexts: boolean): GrowMethod => (hasTexts ? 'weighted' : 'mean-bare');
 
 async function* textsOf(files: HostFiles, patterns: readonly string[]): AsyncGenerator<string> {
   for await (const { text } of streamDocuments(files, patterns)) yield text;
@@ -41,7 +42,7 @@ export const command: Command = {
     'base-tokenizer': { kind: 'string', value: 'F', summary: 'the base’s tokenizer, folder or file; by default the one in --base' },
     tokenizer: { kind: 'string', value: 'DIR', summary: 'the grown tokenizer (scion vocab train, scion vocab expand)' },
     out: { kind: 'string', value: 'DIR', summary: 'folder to make' },
-    method: { kind: 'string', choices: GROW_METHODS, summary: 'how new rows are made (docs/vocab.md)', default: DEFAULT_METHOD },
+    method: { kind: 'string', choices: GROW_METHODS, summary: 'how new rows are made (docs/vocab.md); by default weighted with --data, mean-bare without' },
     data: { kind: 'list', value: 'FILE …', summary: 'texts: weighted counts pieces in them, focus and omp learn what is similar' },
     seed: { kind: 'integer', value: 'N', summary: 'of the random methods', default: 0 },
     'pad-to': { kind: 'integer', value: 'N', summary: 'round the rows up to a multiple of N, for tensor parallelism', default: 1 },
@@ -63,8 +64,8 @@ export const command: Command = {
     const base = normalPath(flags.need('base', 'the model folder to grow'));
     const tokenizer = normalPath(flags.need('tokenizer', 'the grown tokenizer'));
     const out = normalPath(flags.need('out', 'the folder to make'));
-    const method = (flags.string('method') ?? DEFAULT_METHOD) as GrowMethod;
     const patterns = flags.list('data');
+    const method = (flags.string('method') ?? defaultMethod(patterns.length > 0)) as GrowMethod;
     const report = await growModel(files, {
       base,
       baseTokenizer: flags.string('base-tokenizer'),
