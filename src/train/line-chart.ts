@@ -115,7 +115,7 @@ export function lineChart(chart: Chart): string {
     ? `<line x1="${n(markX)}" x2="${n(markX)}" y1="${TOP - 14}" y2="${bottom}" class="mark"/><text x="${n(markX + side.dx)}" y="${TOP - 6}" class="mark ${side.anchor}">${quoted(chart.mark.text)}</text>`
     : '';
   const line = chart.line
-    ? `<line x1="${LEFT}" x2="${right}" y1="${n(py(chart.line.y))}" y2="${n(py(chart.line.y))}" class="threshold"/><text x="${LEFT + 6}" y="${n(py(chart.line.y) - 6)}" class="tick">${quoted(chart.line.text)}</text>`
+    ? `<line x1="${LEFT}" x2="${right}" y1="${n(py(chart.line.y))}" y2="${n(py(chart.line.y))}" class="threshold"/><text x="${right - 6}" y="${n(py(chart.line.y) - 6)}" class="tick end">${quoted(chart.line.text)}</text>`
     : '';
   return `<figure><figcaption><b>${quoted(chart.title)}</b><br>${quoted(chart.measure)}</figcaption>
 <svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${quoted(`${chart.title}: ${chart.measure}`)}">${grid.join('')}<line x1="${LEFT}" x2="${right}" y1="${bottom}" y2="${bottom}" class="axis"/>${xTicks.join('')}<text x="${n((LEFT + right) / 2)}" y="${HEIGHT - 6}" class="tick middle">${quoted(chart.xName)}</text>${line}${mark}${lines.join('')}</svg></figure>`;

@@ -27,7 +27,7 @@ svg text{fill:var(--soft)}.end{text-anchor:end}.middle{text-anchor:middle}.start
 svg path{fill:none}.main path{stroke:var(--accent);stroke-width:2.6}.second path{stroke:var(--second);stroke-width:2}.side path{stroke:var(--side);stroke-width:1.2}svg path.lead{stroke:var(--grid);stroke-width:1}
 .main circle{fill:var(--accent)}.second circle{fill:var(--second)}.side circle{fill:var(--side)}g:hover circle{stroke:var(--ink);stroke-width:1.5}.main text,.second text{fill:var(--ink);font-weight:600}
 .value{font-variant-numeric:tabular-nums;fill:var(--soft);font-weight:400}line.mark{stroke:var(--ink);stroke-dasharray:5 4}text.mark{fill:var(--ink);font-weight:600}.threshold{stroke:var(--second);stroke-dasharray:2 4}
-.scroll{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.86rem;min-width:100%}th{font-weight:500;color:var(--soft);text-align:right;vertical-align:bottom}th,td{padding:.25rem .7rem;text-align:right;border-bottom:1px solid var(--grid);white-space:nowrap}tr.best td{font-weight:700;background:color-mix(in srgb,var(--accent) 14%,transparent)}`;
+.scroll{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.86rem;min-width:100%}th{font-weight:500;color:var(--soft);text-align:right;vertical-align:bottom}th,td{padding:.25rem .55rem;text-align:right;border-bottom:1px solid var(--grid)}td{white-space:nowrap}tr.best td{font-weight:700;background:color-mix(in srgb,var(--accent) 14%,transparent)}`;
 
 const thousands = (n: number): string => String(Math.round(n)).replace(/\B(?=(\d{3})+$)/g, ',');
 const percent = (share: number | null): string => (share === null ? '' : `${(100 * share).toFixed(1)} %`);
