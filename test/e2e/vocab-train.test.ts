@@ -10,9 +10,11 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { sampleCorpus } from '../../src/data/sample/index.ts';
 import { PIECE, parseSentencePiece, type SentencePieceModel, writeSentencePiece } from '../../src/formats/sentencepiece.ts';
+import { host } from '../../src/host/index.ts';
 import { findUnreachable } from '../../src/text/expand/index.ts';
 import { bareTokenizer } from '../../src/text/expand/reachable.ts';
 import { learnBpe } from '../../src/text/learn/scratch.ts';
+import { loadTokenizer } from '../../src/text/tokenizer.ts';
 import { type Runtime, scion } from './cli.ts';
 
 let root = '';
@@ -161,6 +163,34 @@ describe('a base that knows no Chinese', () => {
     expect(last(ran.out).error).toMatch(message);
     expect(existsSync(at('refused'))).toBe(false);
     expect((await readdir(root)).filter((name) => name.startsWith('refused'))).toEqual([]);
+  });
+});
+
+describe('a byte-level base', () => {
+  it('grows to the exact size, the same bytes for 1 and 2 workers, old text with its old ids', async () => {
+    await mkdir(at('bytes'));
+    await writeFile(join(at('bytes'), 'tokenizer.json'), readFileSync(join(import.meta.dirname, '../golden/text/hf-llama3.tokenizer.json')));
+    for (const workers of ['1', '2']) {
+      const ran = await train('node', '--base', at('bytes'), '--data', at('zh.jsonl'), '--size', '1500', '--out', at(`bytes${workers}`), '--workers', workers);
+      expect([ran.code, ran.err]).toEqual([0, expect.stringContaining('of them reached')]);
+      const report = last(ran.out) as { added: number; reachable: number };
+      expect(report).toMatchObject({ size: 1500, scripts: ['Han'] });
+      expect(report.reachable).toBe(report.added);
+    }
+    const bytes = await readFile(join(at('bytes1'), 'tokenizer.json'));
+    expect((await readFile(join(at('bytes2'), 'tokenizer.json'))).equals(bytes)).toBe(true);
+    const { files } = await host();
+    const [old, grown] = [await loadTokenizer(files, at('bytes')), await loadTokenizer(files, at('bytes1'))];
+    let [fewer, more] = [0, 0];
+    for (const line of [...readFileSync(at('en.jsonl'), 'utf8').split('\n'), ...readFileSync(at('zh.jsonl'), 'utf8').split('\n')]) {
+      if (line === '') continue;
+      const { target } = JSON.parse(line) as { target: string };
+      const ids = grown.encode(target);
+      expect(grown.decode(ids)).toBe(target);
+      if (!/\p{Script=Han}|[\u3000-\u303f\uff00-\uffef]/u.test(target)) expect(ids).toEqual(old.encode(target));
+      else [fewer, more] = [fewer + ids.length, more + old.encode(target).length];
+    }
+    expect(fewer).toBeLessThan(more * 0.4);
   });
 });
 

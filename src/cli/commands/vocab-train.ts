@@ -7,20 +7,10 @@ import { normalPath } from '../../base/path.ts';
 import { countingWorkers } from '../../data/count-words.ts';
 import { measureHoldout, type TrainedVocab, trainVocab } from '../../data/train-vocab.ts';
 import { host } from '../../host/index.ts';
-import {
-  checkOutFolder,
-  expandSentencePiece,
-  findUnreachable,
-  loadBase,
-  tokenizerFolder,
-  withAddedTokens,
-  writeTokenizerFolder,
-} from '../../text/expand/index.ts';
-import { bareTokenizer } from '../../text/expand/reachable.ts';
-import { SentencePieceBase } from '../../text/learn/base.ts';
+import { checkOutFolder, writeTokenizerFolder } from '../../text/expand/index.ts';
 import type { WeightOptions } from '../../text/learn/counts.ts';
+import { openGrowBase } from '../../text/learn/grow.ts';
 import { ScriptFilter } from '../../text/learn/scripts.ts';
-import { SentencePieceTokenizer } from '../../text/sentencepiece.ts';
 import type { Command } from '../command.ts';
 import { duration, si } from '../status.ts';
 import { VERSION } from '../version.ts';
@@ -63,7 +53,7 @@ export const command: Command = {
   name: 'vocab train',
   summary: 'learn the pieces that a tokenizer lacks for your corpora, and write the tokenizer with them',
   flags: {
-    base: { kind: 'string', value: 'DIR', summary: 'the tokenizer to learn on top of: a folder, or a tokenizer.model' },
+    base: { kind: 'string', value: 'DIR', summary: 'the tokenizer to learn on top of: a folder, a tokenizer.model, or a byte-level tokenizer.json' },
     data: { kind: 'list', value: 'GLOB …', summary: 'corpora: files, folders or globs' },
     size: { kind: 'integer', summary: 'rows of the new tokenizer in all' },
     out: { kind: 'string', value: 'DIR', summary: 'folder to make' },
@@ -104,12 +94,8 @@ export const command: Command = {
     new ScriptFilter(scripts);
     const force = flags.boolean('force');
     await checkOutFolder(files, out, force);
-    const tokenizer = await loadBase(files, basePath);
-    if (!(tokenizer instanceof SentencePieceTokenizer)) {
-      throw new ScionError('input', `${basePath}: learning needs a tokenizer.model of SentencePiece; found ${tokenizer.kind}`, { kind: tokenizer.kind });
-    }
-    const base = withAddedTokens(tokenizer.model, tokenizer);
-    const baseSize = base.pieces.length;
+    const base = await openGrowBase(files, basePath);
+    const baseSize = base.size;
     if (size <= baseSize) {
       throw new ScionError('input', `a vocabulary of ${size} rows was asked for, but the base has ${baseSize} already; ask for more than that`, {
         size,
@@ -117,7 +103,7 @@ export const command: Command = {
       });
     }
     const holdout = flags.number('holdout') ?? 0;
-    const learnt = await trainVocab(files, new SentencePieceBase(base), {
+    const learnt = await trainVocab(files, base.learn, {
       count: size - baseSize,
       spare: SPARE,
       data,
@@ -137,21 +123,15 @@ export const command: Command = {
     const wanted = size - baseSize;
     if (learnt.pieces.length < wanted) throw tooFew(size, baseSize, learnt, flags.number('coverage') ?? 1);
     status.set('checking that every piece is reached');
-    const { model, report } = expandSentencePiece(base, learnt.pieces, { size, intermediates: 'drop', anyScript: learnt.scripts.includes('Latin') });
-    const reachable = wanted - findUnreachable(model, baseSize).size;
     const { pieces, ...about } = learnt;
-    const counts = new Map(pieces.map(({ text, count }) => [text, count]));
-    const lines = model.pieces.slice(baseSize).map(({ text }, i) => JSON.stringify({ piece: text, id: baseSize + i, count: round(counts.get(text) ?? 0) }));
-    const measured = holdout > 0 ? await measureHoldout(files, bareTokenizer(base), bareTokenizer(model), { data, holdout }) : null;
+    const grown = base.grow(pieces, size, learnt.scripts.includes('Latin'));
+    const { report, reachable } = grown;
+    const measured = holdout > 0 ? await measureHoldout(files, base.tokenizer, grown.tokenizer, { data, holdout }) : null;
     if (stop.requested) throw new ScionError('interrupted', 'stopped before writing; nothing was written');
     const facts = { ...about, holdout: measured };
-    const made = tokenizerFolder({
-      base: tokenizer,
-      model,
-      specials: [],
-      report: { scion: VERSION, learnt: facts, ...report },
-      extra: new Map([['pieces.jsonl', encoder.encode(`${lines.join('\n')}\n`)]]),
-    });
+    // Parts of characters have no text; they are steps that `vocab expand` finds again by itself.
+    const lines = grown.pieces.filter(({ piece }) => piece !== null).map((line) => `${JSON.stringify({ ...line, count: round(line.count) })}\n`);
+    const made = grown.files({ scion: VERSION, learnt: facts }, new Map([['pieces.jsonl', encoder.encode(lines.join(''))]]));
     status.set(`writing ${out}`);
     await writeTokenizerFolder(files, out, made.files, { force });
     const seconds = (machine.now() - started) / 1000;
@@ -159,14 +139,14 @@ export const command: Command = {
     print(`read       ${learnt.countedDocuments} documents, ${si(learnt.countedCharacters)} characters, ${si(learnt.words)} distinct words`);
     if (share < 1) print(`budget     ${(share * 100).toFixed(1)} % of the characters were counted (--budget raises it)`);
     print(`scripts    ${learnt.scripts.join(', ')}: ${learnt.missingCharacters} characters without a piece, ${learnt.leftCharacters} of them left to bytes`);
-    print(`written    ${out}: ${model.pieces.length} rows = ${baseSize} old + ${wanted} new, ${reachable} of them reached`);
+    print(`written    ${out}: ${report.size} rows = ${baseSize} old + ${wanted} new, ${reachable} of them reached`);
     if (measured !== null)
       print(
         `held out   ${measured.documents} documents: ${measured.baseTokens} ids before, ${measured.tokens} now, ${(measured.saved * 100).toFixed(1)} % fewer`,
       );
     for (const note of made.notes) status.note(`note: ${note}`);
     print(`done in ${duration(seconds)}`);
-    result({ out, size: model.pieces.length, added: wanted, reachable, ...facts, dropped: report.dropped, seconds, peakRssBytes: machine.peakResidentBytes() });
+    result({ out, size: report.size, added: wanted, reachable, ...facts, dropped: report.dropped, seconds, peakRssBytes: machine.peakResidentBytes() });
   },
 };
 

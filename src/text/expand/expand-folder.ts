@@ -39,7 +39,7 @@ export async function loadBase(files: HostFiles, path: string): Promise<Tokenize
 const parsed = (tokenizer: Tokenizer): JsonObject => asObject(JSON.parse(strict.decode(tokenizer.source.bytes)), 'tokenizer.json');
 
 /** A model cut off behind its pieces still parses, with other settings than it had; every writer puts the settings last. */
-function checkWhole(bytes: Uint8Array, path: string): void {
+export function checkWhole(bytes: Uint8Array, path: string): void {
   const numbers = new Set([...readFields(bytes, path)].map((field) => field.number));
   for (const [number, name] of [
     [2, 'trainer_spec'],
