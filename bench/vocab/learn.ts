@@ -85,7 +85,7 @@ function main(): void {
       theirs.push(timed(values.python, ['-c', TRAIN, text, join(folder, 'theirs'), String(size)]));
       ours.push(timed(process.execPath, [SELF, '--learn', text, '--size', String(size), '--model', join(folder, 'ours.model')]));
       if (size > 32_000) {
-        const args = ['--base', llama, '--data', text, '--size', String(size), '--out', join(folder, 'grown'), '--force', '--workers', '2'];
+        const args = ['--base', llama, '--data', text, '--size', String(size), '--out', join(folder, 'grown'), '--force'];
         onBase.push(timed(process.execPath, ['src/cli/main.ts', 'vocab', 'train', ...args]));
       }
       console.error(`size ${size}, round ${turn + 1}: spm ${theirs[turn].wall} s, scratch ${ours[turn].wall} s, on LLaMA-2 ${onBase[turn]?.wall ?? '–'} s`);

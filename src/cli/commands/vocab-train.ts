@@ -5,8 +5,10 @@
 import { ScionError } from '../../base/errors.ts';
 import { normalPath } from '../../base/path.ts';
 import { countingWorkers } from '../../data/count-words.ts';
+import { findDataFiles } from '../../data/documents.ts';
 import { measureHoldout, type TrainedVocab, trainVocab } from '../../data/train-vocab.ts';
 import { host } from '../../host/index.ts';
+import type { HostFiles } from '../../host/types.ts';
 import { checkOutFolder, writeTokenizerFolder } from '../../text/expand/index.ts';
 import type { WeightOptions } from '../../text/learn/counts.ts';
 import { openGrowBase } from '../../text/learn/grow.ts';
@@ -33,6 +35,15 @@ function weightsOf(words: readonly string[]): WeightOptions {
     else factors.set(word.slice(0, at), value);
   }
   return { ...(temperature === undefined ? {} : { temperature }), factors };
+}
+
+/** Below so many bytes starting workers costs more than they save. */
+const WORKER_BYTES = 32e6;
+
+async function workersFor(files: HostFiles, data: readonly string[], cores: number): Promise<number> {
+  let bytes = 0;
+  for (const path of await findDataFiles(files, data, { maxTotalBytes: Number.MAX_SAFE_INTEGER })) bytes += (await files.stat(path))?.size ?? 0;
+  return bytes < WORKER_BYTES ? 1 : Math.min(4, cores);
 }
 
 /** What to change where the corpora do not hold enough pieces. */
@@ -67,7 +78,10 @@ export const command: Command = {
     },
     scripts: { kind: 'list', value: 'NAME …', summary: 'each new piece has a character of these (Han, Thai …); by default those the base serves badly' },
     protect: { kind: 'list', value: 'GLOB …', summary: 'texts whose ids must not change' },
-    workers: { kind: 'integer', summary: 'threads that count words; the result is the same for any number. By default one a core, at most 4' },
+    workers: {
+      kind: 'integer',
+      summary: 'threads that count words; the result is the same for any number. By default 1 for less than 32 MB, else one a core up to 4',
+    },
     budget: { kind: 'number', summary: 'most characters counted; of more, documents are chosen by hash', default: 50e6 },
     holdout: { kind: 'number', summary: 'share of the documents kept from learning, to measure on', default: 0 },
     force: { kind: 'boolean', summary: 'replace a tokenizer folder that is there', default: false },
@@ -86,8 +100,8 @@ export const command: Command = {
     if (data.length === 0) throw new ScionError('usage', '--data is missing: the corpora to learn from');
     const size = flags.number('size');
     if (size === undefined) throw new ScionError('usage', '--size is missing: the rows of the new tokenizer in all');
-    const workers = flags.number('workers') ?? Math.min(4, machine.cores);
-    if (workers < 1 || workers > 64) throw new ScionError('usage', `--workers takes a whole number from 1 to 64, got ${workers}`);
+    const workers = flags.number('workers') ?? 0;
+    if (flags.has('workers') && (workers < 1 || workers > 64)) throw new ScionError('usage', `--workers takes a whole number from 1 to 64, got ${workers}`);
     const weights = weightsOf(flags.list('weights'));
     const scripts = flags.list('scripts');
     // Names are checked before hours of reading.
@@ -113,7 +127,7 @@ export const command: Command = {
       weights,
       ...(scripts.length > 0 ? { scripts } : {}),
       protect: flags.list('protect'),
-      workers,
+      workers: workers || (await workersFor(files, data, machine.cores)),
       spawn: countingWorkers(machine),
       budget: flags.number('budget'),
       holdout,
@@ -126,7 +140,7 @@ export const command: Command = {
     const { pieces, ...about } = learnt;
     const grown = base.grow(pieces, size, learnt.scripts.includes('Latin'));
     const { report, reachable } = grown;
-    const measured = holdout > 0 ? await measureHoldout(files, base.tokenizer, grown.tokenizer, { data, holdout }) : null;
+    const measured = holdout > 0 ? await measureHoldout(files, base.tokenizer(), grown.tokenizer(), { data, holdout }) : null;
     if (stop.requested) throw new ScionError('interrupted', 'stopped before writing; nothing was written');
     const facts = { ...about, holdout: measured };
     // Parts of characters have no text; they are steps that `vocab expand` finds again by itself.

@@ -61,15 +61,15 @@ export class SentencePieceBase implements LearnBase {
   readonly #tokenizer: SentencePieceTokenizer;
   readonly #unkId: number;
 
-  /** Throws `input` for a model that is not BPE. */
-  constructor(model: SentencePieceModel) {
+  /** `tokenizer`: one over this very model, where there is one. Throws `input` for a model that is not BPE. */
+  constructor(model: SentencePieceModel, tokenizer?: SentencePieceTokenizer) {
     if (model.trainer.modelType !== MODEL.BPE) {
       throw new ScionError('input', `pieces can be learnt on top of a BPE model; this one is of type ${model.trainer.modelType} (1 is unigram, 2 is bpe)`, {
         modelType: model.trainer.modelType,
       });
     }
     this.#model = model;
-    this.#tokenizer = new SentencePieceTokenizer(model, { source: { name: 'tokenizer.model', bytes: new Uint8Array(0) } });
+    this.#tokenizer = tokenizer ?? new SentencePieceTokenizer(model, { source: { name: 'tokenizer.model', bytes: new Uint8Array(0) } });
     this.#unkId = this.#tokenizer.unkId;
     this.byteFallback = model.trainer.byteFallback;
     this.reserved = new Set(model.pieces.filter(({ type }) => type !== PIECE.NORMAL).map(({ text }) => text));

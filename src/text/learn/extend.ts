@@ -73,14 +73,15 @@ export function learnOnBase(words: BaseWords, options: ExtendOptions): Learnt {
     weight >= least && targets.hasAny(char) && !banned.has(char) && !base.reserved.has(char);
   const chosen = new Map([...coveredCharacters(missing, known, coverage)].filter(mayLearn));
   const leftOut = Uint8Array.from({ length: store.count }, (_, symbol) => (words.missing[symbol] === 1 && !chosen.has(store.text(symbol)) ? 1 : 0));
-  const sequence: number[] = [];
+  let sequence = new Int32Array(64);
   words.eachTarget((from, to, weight) => {
-    sequence.length = 0;
-    for (let i = from; i < to; i++) {
-      const symbol = words.symbols[i];
-      sequence.push(symbol === BREAK || leftOut[symbol] === 1 ? BREAK : symbol);
+    const length = to - from;
+    if (length > sequence.length) sequence = new Int32Array(length * 2);
+    for (let i = 0; i < length; i++) {
+      const symbol = words.symbols[from + i];
+      sequence[i] = symbol === BREAK || leftOut[symbol] === 1 ? BREAK : symbol;
     }
-    if (sequence.length > 1) engine.addWord(sequence, sequence.length, weight);
+    if (length > 1) engine.addWord(sequence, length, weight);
   });
   engine.start();
 

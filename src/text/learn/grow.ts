@@ -29,7 +29,8 @@ export interface GrownPiece {
 
 /** A tokenizer with learnt pieces. */
 export interface Grown {
-  readonly tokenizer: Tokenizer;
+  /** Made when asked for: large models take a quarter of a second. */
+  tokenizer(): Tokenizer;
   readonly report: ExpandReport;
   readonly pieces: readonly GrownPiece[];
   /** How many of the new pieces their own text becomes. */
@@ -43,7 +44,7 @@ export interface GrowBase {
   readonly learn: LearnBase;
   /** Rows, added tokens included; new ids start here. */
   readonly size: number;
-  readonly tokenizer: Tokenizer;
+  tokenizer(): Tokenizer;
   /** Adds the first of the learnt pieces that fill `size` rows and are all reached. Throws `input` if they do not suffice. */
   grow(learnt: readonly LearntPiece[], size: number, anyScript: boolean): Grown;
 }
@@ -67,14 +68,14 @@ function sentencePieceBase(tokenizer: SentencePieceTokenizer): GrowBase {
   const base = withAddedTokens(tokenizer.model, tokenizer);
   const from = base.pieces.length;
   return {
-    learn: new SentencePieceBase(base),
+    learn: new SentencePieceBase(base, base === tokenizer.model ? tokenizer : undefined),
     size: from,
-    tokenizer: bareTokenizer(base),
+    tokenizer: () => bareTokenizer(base),
     grow(learnt, size, anyScript) {
       const { model, report } = expandSentencePiece(base, learnt, { size, intermediates: 'drop', anyScript });
       const counts = new Map(learnt.map(({ text, count }) => [text, count]));
       return {
-        tokenizer: bareTokenizer(model),
+        tokenizer: () => bareTokenizer(model),
         report,
         pieces: model.pieces.slice(from).map(({ text }, i) => ({ piece: text, id: from + i, count: counts.get(text) ?? 0 })),
         reachable: report.added - findUnreachable(model, from).size,
@@ -89,7 +90,7 @@ function byteLevelBase(tokenizer: Tokenizer, json: JsonObject): GrowBase {
   return {
     learn,
     size: tokenizer.vocabSize,
-    tokenizer,
+    tokenizer: () => tokenizer,
     grow(learnt, size, anyScript) {
       const merges = learnt.flatMap(({ parts }): NewMerge[] => (parts === undefined ? [] : [parts]));
       const grown = expandByteLevel(json, merges, { size, anyScript });
@@ -108,7 +109,7 @@ function byteLevelBase(tokenizer: Tokenizer, json: JsonObject): GrowBase {
       }
       const bytes = encoder.encode(JSON.stringify(grown.json, null, 1));
       return {
-        tokenizer: new JsonTokenizer(grown.json, { source: { name: 'tokenizer.json', bytes } }),
+        tokenizer: () => new JsonTokenizer(grown.json, { source: { name: 'tokenizer.json', bytes } }),
         report: grown.report,
         pieces,
         reachable,
