@@ -13,11 +13,13 @@ export { exportHf, importHf } from './checkpoint/hf.ts';
 export { importLlama2c } from './checkpoint/llama2c-import.ts';
 export { VERSION } from './cli/version.ts';
 export { categorisedTexts } from './data/categories.ts';
+export { type CountOptions, countWords } from './data/count-words.ts';
 export { readDocuments } from './data/documents.ts';
 export { type Batch, PackLoader, sequentialBatches, splitByHash } from './data/loader.ts';
 export { ByteNgram } from './data/ngram.ts';
 export { type Pack, packDocuments } from './data/pack.ts';
 export { SAMPLE_SHA256, type SampleQuestion, sampleCorpus, sampleDigest, sampleQuestions, sampleSplits } from './data/sample/index.ts';
+export { measureHoldout, type TrainedVocab, type TrainVocabOptions, trainVocab } from './data/train-vocab.ts';
 export { type DeviceOptions, GpuDevice } from './gpu/device.ts';
 export { expandKernel } from './gpu/expand.ts';
 export { assumedFacts, type DeviceFacts } from './gpu/facts.ts';
@@ -46,6 +48,7 @@ export {
   tokenizerJson,
   writeTokenizerFolder,
 } from './text/expand/index.ts';
+export { type GrowBase, type Grown, openGrowBase } from './text/learn/grow.ts';
 export { learnBpe } from './text/learn/scratch.ts';
 export { rankedPieces } from './text/ranked-pieces.ts';
 export { adviseSize, type SweepPoint, sweepSizes, sweepVocabulary } from './text/sweep.ts';
