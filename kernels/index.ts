@@ -1518,6 +1518,35 @@ fn $(NAME)_load(i: u32) -> vec2f { return $(NAME)[i]; }
 fn $(NAME)_load(i: u32) -> f32 { return $(NAME)[i]; }
 #endif
 `,
+  "lib/matmul_hand_out.wgsl": `// A part of a function's body (matmul_lanes), text for text: every lane's rows of A, part i, go to all lanes and meet their columns v of B.
+// Parameters: A, what a lane hands out, in terms of i; B, its columns, in terms of v. The lane to take from must be a constant, so one line a
+// lane; a function that gives all of them at once costs a tenth of the speed where A is transposed.
+      for (var i = 0u; i < PARTS; i++) {
+        let r = i * $(W)u * $(COLS)u;
+        for (var v = 0u; v < $(COLS)u; v++) {
+          sum[r + v] += subgroupBroadcast($(A), 0u) * $(B);
+          sum[r + $(COLS)u + v] += subgroupBroadcast($(A), 1u) * $(B);
+          sum[r + 2u * $(COLS)u + v] += subgroupBroadcast($(A), 2u) * $(B);
+          sum[r + 3u * $(COLS)u + v] += subgroupBroadcast($(A), 3u) * $(B);
+#if W != 4
+          sum[r + 4u * $(COLS)u + v] += subgroupBroadcast($(A), 4u) * $(B);
+          sum[r + 5u * $(COLS)u + v] += subgroupBroadcast($(A), 5u) * $(B);
+          sum[r + 6u * $(COLS)u + v] += subgroupBroadcast($(A), 6u) * $(B);
+          sum[r + 7u * $(COLS)u + v] += subgroupBroadcast($(A), 7u) * $(B);
+#endif
+#if W == 16
+          sum[r + 8u * $(COLS)u + v] += subgroupBroadcast($(A), 8u) * $(B);
+          sum[r + 9u * $(COLS)u + v] += subgroupBroadcast($(A), 9u) * $(B);
+          sum[r + 10u * $(COLS)u + v] += subgroupBroadcast($(A), 10u) * $(B);
+          sum[r + 11u * $(COLS)u + v] += subgroupBroadcast($(A), 11u) * $(B);
+          sum[r + 12u * $(COLS)u + v] += subgroupBroadcast($(A), 12u) * $(B);
+          sum[r + 13u * $(COLS)u + v] += subgroupBroadcast($(A), 13u) * $(B);
+          sum[r + 14u * $(COLS)u + v] += subgroupBroadcast($(A), 14u) * $(B);
+          sum[r + 15u * $(COLS)u + v] += subgroupBroadcast($(A), 15u) * $(B);
+#endif
+        }
+      }
+`,
   "lib/matmul_params.wgsl": `// What every matmul kernel is told: sizes, row strides, batch strides and offsets in elements, the factor, and whether
 // C adds to what it holds. kpart, under SPLITK: the length of a part of K.
 struct Params {
@@ -1532,6 +1561,29 @@ struct Params {
 #endif
 }
 @group(0) @binding(0) var<uniform> P: Params;
+`,
+  "lib/matmul_store.wgsl": `// A part of a function's body, text for text: stores \`value\`, four neighbouring results from element \`i\` of C (behind its offset) and column
+// \`n\` < P.n on, added to what is there (accumulate) and to D (ADD), by scalars at a ragged edge. C and D have VEC = CVEC. Text and
+// not a function: as a function it cost matmul_lanes a twelfth of its speed on untransposed products.
+#if CVEC == 4
+    let c = (P.c0 + i) / 4u;
+    if (P.accumulate != 0u) { value += C_load(c); }
+#if ADD
+    value += D_load((P.d0 + i) / 4u);
+#endif
+    C_store(c, value);
+#else
+    let columns = min(4u, P.n - n);
+    for (var j = 0u; j < columns; j++) {
+      let c = P.c0 + i + j;
+      var one = value[j];
+      if (P.accumulate != 0u) { one += C_load(c); }
+#if ADD
+      one += D_load(P.d0 + i + j);
+#endif
+      C_store(c, one);
+    }
+#endif
 `,
   "lib/philox.wgsl": `// Philox 4x32 with 10 rounds (Salmon et al., SC 2011): four random words for a counter under a key, the
 // same bits as src/base/random.ts. WGSL has no high product, hence the 16-bit limbs.
@@ -2009,25 +2061,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
     if (n >= P.n) { continue; }
     let i = wg.z * P.zc + (m0 + t / $(COLS)u) * P.ldc + n;
     var value = P.alpha * total[t];
-#if CVEC == 4
-    let c = (P.c0 + i) / 4u;
-    if (P.accumulate != 0u) { value += C_load(c); }
-#if ADD
-    value += D_load((P.d0 + i) / 4u);
-#endif
-    C_store(c, value);
-#else
-    let columns = min(4u, P.n - n);
-    for (var j = 0u; j < columns; j++) {
-      let c = P.c0 + i + j;
-      var one = value[j];
-      if (P.accumulate != 0u) { one += C_load(c); }
-#if ADD
-      one += D_load(P.d0 + i + j);
-#endif
-      C_store(c, one);
-    }
-#endif
+#include "lib/matmul_store.wgsl"
   }
 }
 `,
@@ -2103,7 +2137,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(subgroup_invocation_id) lane:
     // Where rows run along K, two terms a load halve the cache misses of rows a power of two apart, and are one word in f16.
     for (; k < end; k += 2u) {
       var a: array<vec2f, PARTS>;
-      #if TA
+#if TA
       for (var i = 0u; i < PARTS; i++) { a[i] = vec2f(A_load(arow[i] + k * astep), A_load(arow[i] + (k + 1u) * astep)); }
 #else
       for (var i = 0u; i < PARTS; i++) { a[i] = A_load((arow[i] + k) / 2u); }
@@ -2124,56 +2158,8 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(subgroup_invocation_id) lane:
         b1[v] = B_load(bcol[v] + (k + 1u) * bstep);
 #endif
       }
-      for (var i = 0u; i < PARTS; i++) {
-        let r = i * $(W)u * $(COLS)u;
-        for (var v = 0u; v < $(COLS)u; v++) {
-          sum[r + v] += subgroupBroadcast(a[i].x, 0u) * b0[v];
-          sum[r + $(COLS)u + v] += subgroupBroadcast(a[i].x, 1u) * b0[v];
-          sum[r + 2u * $(COLS)u + v] += subgroupBroadcast(a[i].x, 2u) * b0[v];
-          sum[r + 3u * $(COLS)u + v] += subgroupBroadcast(a[i].x, 3u) * b0[v];
-#if W != 4
-          sum[r + 4u * $(COLS)u + v] += subgroupBroadcast(a[i].x, 4u) * b0[v];
-          sum[r + 5u * $(COLS)u + v] += subgroupBroadcast(a[i].x, 5u) * b0[v];
-          sum[r + 6u * $(COLS)u + v] += subgroupBroadcast(a[i].x, 6u) * b0[v];
-          sum[r + 7u * $(COLS)u + v] += subgroupBroadcast(a[i].x, 7u) * b0[v];
-#endif
-#if W == 16
-          sum[r + 8u * $(COLS)u + v] += subgroupBroadcast(a[i].x, 8u) * b0[v];
-          sum[r + 9u * $(COLS)u + v] += subgroupBroadcast(a[i].x, 9u) * b0[v];
-          sum[r + 10u * $(COLS)u + v] += subgroupBroadcast(a[i].x, 10u) * b0[v];
-          sum[r + 11u * $(COLS)u + v] += subgroupBroadcast(a[i].x, 11u) * b0[v];
-          sum[r + 12u * $(COLS)u + v] += subgroupBroadcast(a[i].x, 12u) * b0[v];
-          sum[r + 13u * $(COLS)u + v] += subgroupBroadcast(a[i].x, 13u) * b0[v];
-          sum[r + 14u * $(COLS)u + v] += subgroupBroadcast(a[i].x, 14u) * b0[v];
-          sum[r + 15u * $(COLS)u + v] += subgroupBroadcast(a[i].x, 15u) * b0[v];
-#endif
-        }
-      }
-      for (var i = 0u; i < PARTS; i++) {
-        let r = i * $(W)u * $(COLS)u;
-        for (var v = 0u; v < $(COLS)u; v++) {
-          sum[r + v] += subgroupBroadcast(a[i].y, 0u) * b1[v];
-          sum[r + $(COLS)u + v] += subgroupBroadcast(a[i].y, 1u) * b1[v];
-          sum[r + 2u * $(COLS)u + v] += subgroupBroadcast(a[i].y, 2u) * b1[v];
-          sum[r + 3u * $(COLS)u + v] += subgroupBroadcast(a[i].y, 3u) * b1[v];
-#if W != 4
-          sum[r + 4u * $(COLS)u + v] += subgroupBroadcast(a[i].y, 4u) * b1[v];
-          sum[r + 5u * $(COLS)u + v] += subgroupBroadcast(a[i].y, 5u) * b1[v];
-          sum[r + 6u * $(COLS)u + v] += subgroupBroadcast(a[i].y, 6u) * b1[v];
-          sum[r + 7u * $(COLS)u + v] += subgroupBroadcast(a[i].y, 7u) * b1[v];
-#endif
-#if W == 16
-          sum[r + 8u * $(COLS)u + v] += subgroupBroadcast(a[i].y, 8u) * b1[v];
-          sum[r + 9u * $(COLS)u + v] += subgroupBroadcast(a[i].y, 9u) * b1[v];
-          sum[r + 10u * $(COLS)u + v] += subgroupBroadcast(a[i].y, 10u) * b1[v];
-          sum[r + 11u * $(COLS)u + v] += subgroupBroadcast(a[i].y, 11u) * b1[v];
-          sum[r + 12u * $(COLS)u + v] += subgroupBroadcast(a[i].y, 12u) * b1[v];
-          sum[r + 13u * $(COLS)u + v] += subgroupBroadcast(a[i].y, 13u) * b1[v];
-          sum[r + 14u * $(COLS)u + v] += subgroupBroadcast(a[i].y, 14u) * b1[v];
-          sum[r + 15u * $(COLS)u + v] += subgroupBroadcast(a[i].y, 15u) * b1[v];
-#endif
-        }
-      }
+#include "lib/matmul_hand_out.wgsl" A=a[i].x B=b0[v]
+#include "lib/matmul_hand_out.wgsl" A=a[i].y B=b1[v]
     }
 #else
     for (; k < end; k++) {
@@ -2188,31 +2174,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(subgroup_invocation_id) lane:
         b[v] = vec4f(B_load(at.x), B_load(at.y), B_load(at.z), B_load(at.w));
 #endif
       }
-      for (var i = 0u; i < PARTS; i++) {
-        let r = i * $(W)u * $(COLS)u;
-        for (var v = 0u; v < $(COLS)u; v++) {
-          sum[r + v] += subgroupBroadcast(a[i], 0u) * b[v];
-          sum[r + $(COLS)u + v] += subgroupBroadcast(a[i], 1u) * b[v];
-          sum[r + 2u * $(COLS)u + v] += subgroupBroadcast(a[i], 2u) * b[v];
-          sum[r + 3u * $(COLS)u + v] += subgroupBroadcast(a[i], 3u) * b[v];
-#if W != 4
-          sum[r + 4u * $(COLS)u + v] += subgroupBroadcast(a[i], 4u) * b[v];
-          sum[r + 5u * $(COLS)u + v] += subgroupBroadcast(a[i], 5u) * b[v];
-          sum[r + 6u * $(COLS)u + v] += subgroupBroadcast(a[i], 6u) * b[v];
-          sum[r + 7u * $(COLS)u + v] += subgroupBroadcast(a[i], 7u) * b[v];
-#endif
-#if W == 16
-          sum[r + 8u * $(COLS)u + v] += subgroupBroadcast(a[i], 8u) * b[v];
-          sum[r + 9u * $(COLS)u + v] += subgroupBroadcast(a[i], 9u) * b[v];
-          sum[r + 10u * $(COLS)u + v] += subgroupBroadcast(a[i], 10u) * b[v];
-          sum[r + 11u * $(COLS)u + v] += subgroupBroadcast(a[i], 11u) * b[v];
-          sum[r + 12u * $(COLS)u + v] += subgroupBroadcast(a[i], 12u) * b[v];
-          sum[r + 13u * $(COLS)u + v] += subgroupBroadcast(a[i], 13u) * b[v];
-          sum[r + 14u * $(COLS)u + v] += subgroupBroadcast(a[i], 14u) * b[v];
-          sum[r + 15u * $(COLS)u + v] += subgroupBroadcast(a[i], 15u) * b[v];
-#endif
-        }
-      }
+#include "lib/matmul_hand_out.wgsl" A=a[i] B=b[v]
     }
 #endif
     for (var i = 0u; i < TILE; i++) { total[i] += sum[i]; }
@@ -2224,25 +2186,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(subgroup_invocation_id) lane:
     if (n >= P.n) { continue; }
     let i = wg.z * P.zc + (m0 + t / $(COLS)u) * P.ldc + n;
     var value = P.alpha * total[t];
-#if CVEC == 4
-    let c = (P.c0 + i) / 4u;
-    if (P.accumulate != 0u) { value += C_load(c); }
-#if ADD
-    value += D_load((P.d0 + i) / 4u);
-#endif
-    C_store(c, value);
-#else
-    let columns = min(4u, P.n - n);
-    for (var j = 0u; j < columns; j++) {
-      let c = P.c0 + i + j;
-      var one = value[j];
-      if (P.accumulate != 0u) { one += C_load(c); }
-#if ADD
-      one += D_load(P.d0 + i + j);
-#endif
-      C_store(c, one);
-    }
-#endif
+#include "lib/matmul_store.wgsl"
   }
 }
 `,
@@ -2665,25 +2609,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
       let i = wg.z * P.zc + m * P.ldc + n;
       var value = P.alpha * total[r * RN4 + v];
       if (m < P.m && n < P.n) {
-#if CVEC == 4
-        let c = (P.c0 + i) / 4u;
-        if (P.accumulate != 0u) { value += C_load(c); }
-#if ADD
-        value += D_load((P.d0 + i) / 4u);
-#endif
-        C_store(c, value);
-#else
-        let columns = min(4u, P.n - n);
-        for (var j = 0u; j < columns; j++) {
-          let c = P.c0 + i + j;
-          var one = value[j];
-          if (P.accumulate != 0u) { one += C_load(c); }
-#if ADD
-          one += D_load(P.d0 + i + j);
-#endif
-          C_store(c, one);
-        }
-#endif
+#include "lib/matmul_store.wgsl"
       }
     }
   }

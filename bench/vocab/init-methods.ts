@@ -193,15 +193,26 @@ async function prepareBase(name: string, oneIn: number): Promise<{ base: string;
   return { base, grown };
 }
 
+/** The base grown by a method into a fresh folder; methods that want texts get these. */
+async function growInto(out: string, base: string, grown: string, method: GrowMethod, seed: number, texts: readonly string[] = chinese): Promise<void> {
+  await files.remove(out);
+  await growModel(files, {
+    base,
+    tokenizer: grown,
+    out,
+    method,
+    seed,
+    texts: async function* () {
+      yield* texts;
+    },
+  });
+}
+
 /** One method under one seed: grown, scored, trained, scored. */
 async function measure(base: string, grown: string, method: GrowMethod, seed: number): Promise<RunResult> {
   const out = join(flags.work, `${method}-${seed}`);
-  await files.remove(out);
   const texts = [...chinese, ...every(english, SETUP.englishShare)];
-  const stream = async function* (): AsyncGenerator<string> {
-    yield* texts;
-  };
-  await growModel(files, { base, tokenizer: grown, out, method, seed, texts: stream });
+  await growInto(out, base, grown, method, seed, texts);
   const source = await importHf(files, out);
   try {
     const words = await loadTokenizer(files, out);
@@ -234,17 +245,7 @@ async function englishRises(): Promise<void> {
   const rises: NonNullable<Results['english']>['rises'] = {};
   for (const method of GROW_METHODS) {
     const out = join(flags.work, 'base64-out');
-    await files.remove(out);
-    await growModel(files, {
-      base,
-      tokenizer: grown,
-      out,
-      method,
-      seed: 1,
-      texts: async function* () {
-        yield* chinese;
-      },
-    });
+    await growInto(out, base, grown, method, 1);
     const after = await score(out);
     const rise = after.map((row, i) => Array.from(row, (x, j) => x - before[i][j]));
     rises[method] = { all: mean(rise.flat()), first: mean(rise.map((row) => row[0])), others: mean(rise.flatMap((row) => row.slice(1))) };
@@ -286,17 +287,7 @@ async function stories(): Promise<void> {
   const rises: Record<string, number> = {};
   for (const method of GROW_METHODS) {
     const out = join(flags.work, 'stories-grown');
-    await files.remove(out);
-    await growModel(files, {
-      base,
-      tokenizer: grown,
-      out,
-      method,
-      seed: 1,
-      texts: async function* () {
-        yield* chinese;
-      },
-    });
+    await growInto(out, base, grown, method, 1);
     rises[method] = (await score(out)).loss - before.loss;
     console.log('stories260K', method, rises[method].toFixed(4));
   }

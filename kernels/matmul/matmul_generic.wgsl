@@ -126,24 +126,6 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
     if (n >= P.n) { continue; }
     let i = wg.z * P.zc + (m0 + t / $(COLS)u) * P.ldc + n;
     var value = P.alpha * total[t];
-#if CVEC == 4
-    let c = (P.c0 + i) / 4u;
-    if (P.accumulate != 0u) { value += C_load(c); }
-#if ADD
-    value += D_load((P.d0 + i) / 4u);
-#endif
-    C_store(c, value);
-#else
-    let columns = min(4u, P.n - n);
-    for (var j = 0u; j < columns; j++) {
-      let c = P.c0 + i + j;
-      var one = value[j];
-      if (P.accumulate != 0u) { one += C_load(c); }
-#if ADD
-      one += D_load(P.d0 + i + j);
-#endif
-      C_store(c, one);
-    }
-#endif
+#include "lib/matmul_store.wgsl"
   }
 }

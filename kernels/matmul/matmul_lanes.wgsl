@@ -70,7 +70,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(subgroup_invocation_id) lane:
     // Where rows run along K, two terms a load halve the cache misses of rows a power of two apart, and are one word in f16.
     for (; k < end; k += 2u) {
       var a: array<vec2f, PARTS>;
-      #if TA
+#if TA
       for (var i = 0u; i < PARTS; i++) { a[i] = vec2f(A_load(arow[i] + k * astep), A_load(arow[i] + (k + 1u) * astep)); }
 #else
       for (var i = 0u; i < PARTS; i++) { a[i] = A_load((arow[i] + k) / 2u); }
@@ -91,56 +91,8 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(subgroup_invocation_id) lane:
         b1[v] = B_load(bcol[v] + (k + 1u) * bstep);
 #endif
       }
-      for (var i = 0u; i < PARTS; i++) {
-        let r = i * $(W)u * $(COLS)u;
-        for (var v = 0u; v < $(COLS)u; v++) {
-          sum[r + v] += subgroupBroadcast(a[i].x, 0u) * b0[v];
-          sum[r + $(COLS)u + v] += subgroupBroadcast(a[i].x, 1u) * b0[v];
-          sum[r + 2u * $(COLS)u + v] += subgroupBroadcast(a[i].x, 2u) * b0[v];
-          sum[r + 3u * $(COLS)u + v] += subgroupBroadcast(a[i].x, 3u) * b0[v];
-#if W != 4
-          sum[r + 4u * $(COLS)u + v] += subgroupBroadcast(a[i].x, 4u) * b0[v];
-          sum[r + 5u * $(COLS)u + v] += subgroupBroadcast(a[i].x, 5u) * b0[v];
-          sum[r + 6u * $(COLS)u + v] += subgroupBroadcast(a[i].x, 6u) * b0[v];
-          sum[r + 7u * $(COLS)u + v] += subgroupBroadcast(a[i].x, 7u) * b0[v];
-#endif
-#if W == 16
-          sum[r + 8u * $(COLS)u + v] += subgroupBroadcast(a[i].x, 8u) * b0[v];
-          sum[r + 9u * $(COLS)u + v] += subgroupBroadcast(a[i].x, 9u) * b0[v];
-          sum[r + 10u * $(COLS)u + v] += subgroupBroadcast(a[i].x, 10u) * b0[v];
-          sum[r + 11u * $(COLS)u + v] += subgroupBroadcast(a[i].x, 11u) * b0[v];
-          sum[r + 12u * $(COLS)u + v] += subgroupBroadcast(a[i].x, 12u) * b0[v];
-          sum[r + 13u * $(COLS)u + v] += subgroupBroadcast(a[i].x, 13u) * b0[v];
-          sum[r + 14u * $(COLS)u + v] += subgroupBroadcast(a[i].x, 14u) * b0[v];
-          sum[r + 15u * $(COLS)u + v] += subgroupBroadcast(a[i].x, 15u) * b0[v];
-#endif
-        }
-      }
-      for (var i = 0u; i < PARTS; i++) {
-        let r = i * $(W)u * $(COLS)u;
-        for (var v = 0u; v < $(COLS)u; v++) {
-          sum[r + v] += subgroupBroadcast(a[i].y, 0u) * b1[v];
-          sum[r + $(COLS)u + v] += subgroupBroadcast(a[i].y, 1u) * b1[v];
-          sum[r + 2u * $(COLS)u + v] += subgroupBroadcast(a[i].y, 2u) * b1[v];
-          sum[r + 3u * $(COLS)u + v] += subgroupBroadcast(a[i].y, 3u) * b1[v];
-#if W != 4
-          sum[r + 4u * $(COLS)u + v] += subgroupBroadcast(a[i].y, 4u) * b1[v];
-          sum[r + 5u * $(COLS)u + v] += subgroupBroadcast(a[i].y, 5u) * b1[v];
-          sum[r + 6u * $(COLS)u + v] += subgroupBroadcast(a[i].y, 6u) * b1[v];
-          sum[r + 7u * $(COLS)u + v] += subgroupBroadcast(a[i].y, 7u) * b1[v];
-#endif
-#if W == 16
-          sum[r + 8u * $(COLS)u + v] += subgroupBroadcast(a[i].y, 8u) * b1[v];
-          sum[r + 9u * $(COLS)u + v] += subgroupBroadcast(a[i].y, 9u) * b1[v];
-          sum[r + 10u * $(COLS)u + v] += subgroupBroadcast(a[i].y, 10u) * b1[v];
-          sum[r + 11u * $(COLS)u + v] += subgroupBroadcast(a[i].y, 11u) * b1[v];
-          sum[r + 12u * $(COLS)u + v] += subgroupBroadcast(a[i].y, 12u) * b1[v];
-          sum[r + 13u * $(COLS)u + v] += subgroupBroadcast(a[i].y, 13u) * b1[v];
-          sum[r + 14u * $(COLS)u + v] += subgroupBroadcast(a[i].y, 14u) * b1[v];
-          sum[r + 15u * $(COLS)u + v] += subgroupBroadcast(a[i].y, 15u) * b1[v];
-#endif
-        }
-      }
+#include "lib/matmul_hand_out.wgsl" A=a[i].x B=b0[v]
+#include "lib/matmul_hand_out.wgsl" A=a[i].y B=b1[v]
     }
 #else
     for (; k < end; k++) {
@@ -155,31 +107,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(subgroup_invocation_id) lane:
         b[v] = vec4f(B_load(at.x), B_load(at.y), B_load(at.z), B_load(at.w));
 #endif
       }
-      for (var i = 0u; i < PARTS; i++) {
-        let r = i * $(W)u * $(COLS)u;
-        for (var v = 0u; v < $(COLS)u; v++) {
-          sum[r + v] += subgroupBroadcast(a[i], 0u) * b[v];
-          sum[r + $(COLS)u + v] += subgroupBroadcast(a[i], 1u) * b[v];
-          sum[r + 2u * $(COLS)u + v] += subgroupBroadcast(a[i], 2u) * b[v];
-          sum[r + 3u * $(COLS)u + v] += subgroupBroadcast(a[i], 3u) * b[v];
-#if W != 4
-          sum[r + 4u * $(COLS)u + v] += subgroupBroadcast(a[i], 4u) * b[v];
-          sum[r + 5u * $(COLS)u + v] += subgroupBroadcast(a[i], 5u) * b[v];
-          sum[r + 6u * $(COLS)u + v] += subgroupBroadcast(a[i], 6u) * b[v];
-          sum[r + 7u * $(COLS)u + v] += subgroupBroadcast(a[i], 7u) * b[v];
-#endif
-#if W == 16
-          sum[r + 8u * $(COLS)u + v] += subgroupBroadcast(a[i], 8u) * b[v];
-          sum[r + 9u * $(COLS)u + v] += subgroupBroadcast(a[i], 9u) * b[v];
-          sum[r + 10u * $(COLS)u + v] += subgroupBroadcast(a[i], 10u) * b[v];
-          sum[r + 11u * $(COLS)u + v] += subgroupBroadcast(a[i], 11u) * b[v];
-          sum[r + 12u * $(COLS)u + v] += subgroupBroadcast(a[i], 12u) * b[v];
-          sum[r + 13u * $(COLS)u + v] += subgroupBroadcast(a[i], 13u) * b[v];
-          sum[r + 14u * $(COLS)u + v] += subgroupBroadcast(a[i], 14u) * b[v];
-          sum[r + 15u * $(COLS)u + v] += subgroupBroadcast(a[i], 15u) * b[v];
-#endif
-        }
-      }
+#include "lib/matmul_hand_out.wgsl" A=a[i] B=b[v]
     }
 #endif
     for (var i = 0u; i < TILE; i++) { total[i] += sum[i]; }
@@ -191,24 +119,6 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(subgroup_invocation_id) lane:
     if (n >= P.n) { continue; }
     let i = wg.z * P.zc + (m0 + t / $(COLS)u) * P.ldc + n;
     var value = P.alpha * total[t];
-#if CVEC == 4
-    let c = (P.c0 + i) / 4u;
-    if (P.accumulate != 0u) { value += C_load(c); }
-#if ADD
-    value += D_load((P.d0 + i) / 4u);
-#endif
-    C_store(c, value);
-#else
-    let columns = min(4u, P.n - n);
-    for (var j = 0u; j < columns; j++) {
-      let c = P.c0 + i + j;
-      var one = value[j];
-      if (P.accumulate != 0u) { one += C_load(c); }
-#if ADD
-      one += D_load(P.d0 + i + j);
-#endif
-      C_store(c, one);
-    }
-#endif
+#include "lib/matmul_store.wgsl"
   }
 }

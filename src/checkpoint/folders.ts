@@ -19,11 +19,6 @@ const NAME = /^step-(\d{8,15})(?:\.(tmp|old|aside)-([\w-]+))?$/;
 /** `step-00001234`. */
 export const stepFolder = (step: number): string => `step-${String(step).padStart(8, '0')}`;
 
-/** A fresh id of 12 hex digits for a run. */
-export function newRunId(): string {
-  return [...crypto.getRandomValues(new Uint8Array(6))].map((b) => b.toString(16).padStart(2, '0')).join('');
-}
-
 /** Complete checkpoints of a folder, newest first; none if it does not exist. Reads names only. */
 export async function listCheckpoints(files: HostFiles, dir: string): Promise<CheckpointFolder[]> {
   const stat = await files.stat(dir);

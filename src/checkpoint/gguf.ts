@@ -5,6 +5,7 @@
  */
 import { ScionError } from '../base/errors.ts';
 import { baseName, dirName } from '../base/path.ts';
+import { newRunId } from '../base/run-id.ts';
 import { encodeF32 } from '../formats/dtypes.ts';
 import { type GgufFile, type GgufScalar, type GgufValue, openGguf } from '../formats/gguf.ts';
 import { type GgufEntry, writeGguf } from '../formats/gguf-write.ts';
@@ -14,7 +15,7 @@ import { type LlamaConfig, makeConfig } from '../nn/config.ts';
 import { type HfView, listHfViews } from '../nn/parameters.ts';
 import { type RopeScaling, ropeFrequencies } from '../tensor/ops/rope.ts';
 import { sizeOf } from '../tensor/types.ts';
-import { makeDurableDir, newRunId } from './folders.ts';
+import { makeDurableDir } from './folders.ts';
 import { type ExportDtype, encodeView, lastOne } from './hf.ts';
 import { assembler, checkTensors, cutView, type ModelSource, permuteRotary, type ReadParameter, rotatedHeads } from './source.ts';
 

@@ -5,21 +5,20 @@
  */
 import { isScionError, ScionError } from '../base/errors.ts';
 import { dirName, joinPath } from '../base/path.ts';
-import { decodeUtf8, shown } from '../formats/bytes.ts';
+import { newRunId } from '../base/run-id.ts';
+import { shown } from '../formats/bytes.ts';
 import { encodeF32 } from '../formats/dtypes.ts';
 import { openHfWeights, writeHfWeights } from '../formats/hf-shards.ts';
-import { nestsDeeper } from '../formats/json.ts';
+import { jsonBytes, readJsonObject } from '../formats/json.ts';
 import { entryBytes, type TensorEntry } from '../formats/safetensors-write.ts';
 import type { HostFiles } from '../host/types.ts';
 import { configToJson, eosTokenId, type LlamaConfig, parseConfig } from '../nn/config.ts';
 import { type HfView, listHfViews } from '../nn/parameters.ts';
-import { makeDurableDir, newRunId } from './folders.ts';
+import { makeDurableDir } from './folders.ts';
 import { assembler, checkTensors, cutView, type ModelSource, type ReadParameter } from './source.ts';
 
-const CONFIG_NAME = 'config.json';
-const GENERATION_NAME = 'generation_config.json';
-/** A config is a few kilobytes; ids and rope tables inside it may make it larger, never this large. */
-const MAX_JSON_BYTES = 16 * 2 ** 20;
+export const CONFIG_NAME = 'config.json';
+export const GENERATION_NAME = 'generation_config.json';
 /** What the folder takes beside the tensors: headers, configs, last blocks. */
 const SLACK_BYTES = 1 << 20;
 /** The largest finite f16; what rounds above it becomes infinite. */
@@ -37,18 +36,9 @@ export interface HfSource extends ModelSource {
 }
 
 async function readJson(files: HostFiles, path: string): Promise<Record<string, unknown>> {
-  const stat = await files.stat(path);
-  if (!stat) throw new ScionError('input', `${path} does not exist; a model folder holds config.json and safetensors weights`, { path });
-  if (stat.size > MAX_JSON_BYTES) throw new ScionError('format', `${path}: ${stat.size} bytes; at most ${MAX_JSON_BYTES} are read`, { size: stat.size });
-  const text = decodeUtf8(await files.read(path), path);
-  if (nestsDeeper(text, 64)) throw new ScionError('format', `${path}: nests deeper than 64 levels`);
-  try {
-    const json: unknown = JSON.parse(text);
-    if (typeof json === 'object' && json !== null && !Array.isArray(json)) return json as Record<string, unknown>;
-  } catch (error) {
-    throw new ScionError('format', `${path}: no JSON: ${(error as Error).message}`, {}, error);
-  }
-  throw new ScionError('format', `${path}: a JSON object is needed`);
+  const json = await readJsonObject(files, path);
+  if (json === null) throw new ScionError('input', `${path} does not exist; a model folder holds config.json and safetensors weights`, { path });
+  return json;
 }
 
 /**
@@ -152,8 +142,6 @@ async function writeDurable(files: HostFiles, path: string, bytes: Uint8Array): 
     await writer.close();
   }
 }
-
-const jsonBytes = (value: unknown): Uint8Array => new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`);
 
 /** The objects written as `config.json` and `generation_config.json`. */
 function configFiles(config: LlamaConfig, options: ExportOptions): Record<string, Uint8Array> {

@@ -6,8 +6,8 @@
  */
 import { isScionError, ScionError } from '../base/errors.ts';
 import { joinPath } from '../base/path.ts';
+import { newRunId } from '../base/run-id.ts';
 import type { Host } from '../host/types.ts';
-import { newRunId } from './folders.ts';
 
 export const LOCK_NAME = 'lock.json';
 /** Age after which the lock of a holder that cannot be asked counts as abandoned. Holders refresh at least ten times as often. */

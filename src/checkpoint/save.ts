@@ -6,10 +6,11 @@
  */
 import { isScionError, ScionError } from '../base/errors.ts';
 import { dirName, joinPath } from '../base/path.ts';
+import { newRunId } from '../base/run-id.ts';
 import { encodeSafetensorsHeader, entryBytes, layoutOrder, type TensorEntry, writeSafetensors } from '../formats/safetensors-write.ts';
 import type { HostFiles } from '../host/types.ts';
 import type { States } from '../tensor/states.ts';
-import { listCheckpoints, makeDurableDir, newRunId, stepFolder } from './folders.ts';
+import { listCheckpoints, makeDurableDir, stepFolder } from './folders.ts';
 import { type HasherMaker, hasherMaker, writeHashed } from './hashing.ts';
 import {
   assertPlainJson,

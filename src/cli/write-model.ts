@@ -5,7 +5,7 @@
  */
 import { ScionError } from '../base/errors.ts';
 import { baseName, dirName, joinPath } from '../base/path.ts';
-import { newRunId } from '../checkpoint/folders.ts';
+import { newRunId } from '../base/run-id.ts';
 import { exportGguf, ggufTokenizer } from '../checkpoint/gguf.ts';
 import { type ExportDtype, exportHf } from '../checkpoint/hf.ts';
 import type { GgufValue } from '../formats/gguf.ts';

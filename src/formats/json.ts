@@ -5,7 +5,8 @@
  * `__proto__` is a key. Several times slower than `JSON.parse`; for headers and indexes, not corpora.
  */
 import { ScionError } from '../base/errors.ts';
-import { shown } from './bytes.ts';
+import type { HostFiles } from '../host/types.ts';
+import { decodeUtf8, shown } from './bytes.ts';
 
 export type JsonValue = null | boolean | number | string | JsonValue[] | Map<string, JsonValue>;
 
@@ -218,4 +219,28 @@ export function nestsDeeper(text: string, limit: number): boolean {
     } else if (c === 0x7d || c === 0x5d) depth--;
   }
   return false;
+}
+
+/** The bytes of a small JSON file as scion writes them: two spaces of indent, a line end. */
+export function jsonBytes(value: unknown): Uint8Array<ArrayBuffer> {
+  return new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`);
+}
+
+/** A config is a few kilobytes; ids and rope tables inside it may make it larger, never this large. */
+const MAX_FILE_BYTES = 16 * 2 ** 20;
+
+/** The object in a small JSON file; null if there is no such file. Kind `format` for anything else, and for more than 16 MiB or 64 levels. */
+export async function readJsonObject(files: HostFiles, path: string): Promise<Record<string, unknown> | null> {
+  const stat = await files.stat(path);
+  if (stat === null) return null;
+  if (stat.size > MAX_FILE_BYTES) throw new ScionError('format', `${path}: ${stat.size} bytes; at most ${MAX_FILE_BYTES} are read`, { size: stat.size });
+  const text = decodeUtf8(await files.read(path), path);
+  if (nestsDeeper(text, 64)) throw new ScionError('format', `${path}: nests deeper than 64 levels`);
+  try {
+    const json: unknown = JSON.parse(text);
+    if (typeof json === 'object' && json !== null && !Array.isArray(json)) return json as Record<string, unknown>;
+  } catch (error) {
+    throw new ScionError('format', `${path}: no JSON: ${(error as Error).message}`, {}, error);
+  }
+  throw new ScionError('format', `${path}: a JSON object is needed`);
 }

@@ -13,7 +13,7 @@ import { Merger } from './merge.ts';
 import { PairTable } from './tables.ts';
 import { UnitBuffer, unitsToString } from './units.ts';
 import { pieceOfByte, utf8 } from './utf8.ts';
-import { HASH_START, hashUnit, WordCache } from './word-cache.ts';
+import { hashUnits, WordCache } from './word-cache.ts';
 
 /** Words up to this many UTF-16 units are remembered. */
 const CACHED_UNITS = 32;
@@ -138,13 +138,10 @@ export class BpeModel {
   encodeUnits(units: Uint16Array, from: number, to: number): void {
     if (from === to) return;
     const remembers = (this.#ignoreMerges || this.#chunks === null) && to - from <= CACHED_UNITS;
-    let hash = HASH_START;
-    if (remembers) {
-      for (let i = from; i < to; i++) hash = hashUnit(hash, units[i]);
-      if (this.#words.find(units, from, to, hash)) {
-        this.sink.pieces(this.#words.values, this.#words.start, this.#words.count);
-        return;
-      }
+    const hash = remembers ? hashUnits(units, from, to) : 0;
+    if (remembers && this.#words.find(units, from, to, hash)) {
+      this.sink.pieces(this.#words.values, this.#words.start, this.#words.count);
+      return;
     }
     const before = this.sink.length;
     const whole = this.#ignoreMerges && to - from <= this.#longest ? this.vocab.get(unitsToString(units, from, to)) : undefined;
@@ -158,13 +155,10 @@ export class BpeModel {
   /** As `encodeUnits` for a word whose bytes are still to become letters. */
   encodeBytesOf(units: Uint16Array, from: number, to: number): void {
     const remembers = to - from <= CACHED_UNITS;
-    let hash = HASH_START;
-    if (remembers) {
-      for (let i = from; i < to; i++) hash = hashUnit(hash, units[i]);
-      if (this.#rawWords.find(units, from, to, hash)) {
-        this.sink.pieces(this.#rawWords.values, this.#rawWords.start, this.#rawWords.count);
-        return;
-      }
+    const hash = remembers ? hashUnits(units, from, to) : 0;
+    if (remembers && this.#rawWords.find(units, from, to, hash)) {
+      this.sink.pieces(this.#rawWords.values, this.#rawWords.start, this.#rawWords.count);
+      return;
     }
     const before = this.sink.length;
     const letters = this.#letters.room(3 * (to - from));

@@ -19,7 +19,7 @@ import type { IdSink } from './id-sink.ts';
 import type { Merger } from './merge.ts';
 import { PieceTrie } from './piece-trie.ts';
 import { CodePointTable } from './tables.ts';
-import { HASH_START, hashUnit, WordCache } from './word-cache.ts';
+import { HASH_START, hashUnit, hashUnits, WordCache } from './word-cache.ts';
 
 /** Chunks up to this many units are remembered; longer ones hardly ever repeat. */
 const CACHED_UNITS = 24;
@@ -191,8 +191,7 @@ export class ChunkedBpe {
       this.#emitAll(this.#work, 0, count, sink);
       return;
     }
-    let hash = HASH_START;
-    for (let i = from; i < to; i++) hash = hashUnit(hash, units[i]);
+    const hash = hashUnits(units, from, to);
     this.#remembered(units, from, to, hash, sink);
   }
 

@@ -6,6 +6,7 @@
 
 import { ScionError } from '../base/errors.ts';
 import { baseName, dirName, joinPath } from '../base/path.ts';
+import { jsonBytes } from '../formats/json.ts';
 import { parseSentencePiece, type SentencePieceModel, writeSentencePiece } from '../formats/sentencepiece.ts';
 import type { HostFiles } from '../host/types.ts';
 import { JsonTokenizer } from './bpe-json.ts';
@@ -21,7 +22,6 @@ const NEIGHBOURS = ['tokenizer_config.json', 'special_tokens_map.json', 'added_t
 const HINTS = ['generation_config.json', 'config.json'] as const;
 
 const strict = new TextDecoder('utf-8', { fatal: true });
-const encoder = new TextEncoder();
 
 /**
  * Loads a tokenizer. `path` is a folder (`tokenizer.json` is taken before `tokenizer.model`, as transformers
@@ -66,8 +66,8 @@ export function tokenizerFromModel(model: SentencePieceModel): SentencePieceToke
 export function tokenizerFiles(tokenizer: Tokenizer): Map<string, Uint8Array> {
   const { source } = tokenizer;
   const out = new Map<string, Uint8Array>([[source.name, source.bytes], ...(source.neighbours ?? [])]);
-  if (!out.has('tokenizer_config.json')) out.set('tokenizer_config.json', encodeJson(defaultConfig(tokenizer)));
-  if (!out.has('special_tokens_map.json')) out.set('special_tokens_map.json', encodeJson(markNames(tokenizer)));
+  if (!out.has('tokenizer_config.json')) out.set('tokenizer_config.json', jsonBytes(defaultConfig(tokenizer)));
+  if (!out.has('special_tokens_map.json')) out.set('special_tokens_map.json', jsonBytes(markNames(tokenizer)));
   return out;
 }
 
@@ -98,10 +98,6 @@ function parseJson(bytes: Uint8Array, path: string): unknown {
   } catch (cause) {
     throw new ScionError('format', `${path} (${bytes.length} bytes) is not JSON: ${String(cause)}`, { path }, cause);
   }
-}
-
-function encodeJson(value: unknown): Uint8Array {
-  return encoder.encode(`${JSON.stringify(value, null, 2)}\n`);
 }
 
 /** The marks as the files name them: `tokenizer_config.json` first, then `special_tokens_map.json`, then ids from the model's files. */

@@ -20,6 +20,13 @@ export function hashUnit(hash: number, unit: number): number {
   return Math.imul(hash ^ unit, 0x5bd1e995) ^ (hash >>> 15);
 }
 
+/** Hash of `units[from..to)`. */
+export function hashUnits(units: Uint16Array, from: number, to: number): number {
+  let hash = HASH_START;
+  for (let i = from; i < to; i++) hash = hashUnit(hash, units[i]);
+  return hash;
+}
+
 /** Words to ids. */
 export class WordCache {
   readonly #maxWords: number;

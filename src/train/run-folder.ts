@@ -9,6 +9,7 @@ import { loadLatest } from '../checkpoint/load.ts';
 import { acquireLock, type FolderLock } from '../checkpoint/lock.ts';
 import { hashJson, readManifest } from '../checkpoint/manifest.ts';
 import { saveCheckpoint } from '../checkpoint/save.ts';
+import { jsonBytes } from '../formats/json.ts';
 import type { Profile } from '../gpu/facts.ts';
 import { host } from '../host/index.ts';
 import { RunLogs } from './logs.ts';
@@ -76,7 +77,7 @@ export class RunFolder implements Checkpointer {
           `${options.dir} already holds a run (${existing.length} checkpoints); add --resume to go on with it, or choose another --out`,
         );
       }
-      await files.write(joinPath(options.dir, 'config.json'), new TextEncoder().encode(`${JSON.stringify(options.config, null, 2)}\n`));
+      await files.write(joinPath(options.dir, 'config.json'), jsonBytes(options.config));
       return folder;
     } catch (error) {
       await folder.close();

@@ -4,15 +4,13 @@
  */
 import { ScionError } from '../../base/errors.ts';
 import { dirName, joinPath } from '../../base/path.ts';
-import { decodeUtf8 } from '../../formats/bytes.ts';
-import { nestsDeeper } from '../../formats/json.ts';
+import { jsonBytes, readJsonObject } from '../../formats/json.ts';
 import type { HostFiles } from '../../host/types.ts';
 import { type Tokenizer, tokenizerFiles } from '../../text/tokenizer.ts';
+import { CONFIG_NAME, GENERATION_NAME } from '../hf.ts';
 
-export const CONFIG_NAME = 'config.json';
-export const GENERATION_NAME = 'generation_config.json';
 /** Forms of a vocabulary; the new tokenizer's replace the base's, and a stale one of the base must not stay. */
-export const VOCABULARY_NAMES = [
+const VOCABULARY_NAMES = [
   'tokenizer.model',
   'tokenizer.json',
   'vocab.json',
@@ -24,27 +22,8 @@ export const VOCABULARY_NAMES = [
 ] as const;
 /** Largest companion that goes along; larger ones are weights by another name. */
 const MAX_NEIGHBOUR_BYTES = 64 * 2 ** 20;
-const MAX_JSON_BYTES = 16 * 2 ** 20;
 /** Weights in other forms: they have the old rows. */
 const WEIGHTS = /\.(safetensors|bin|pt|pth|ckpt|gguf|h5|msgpack|onnx|npz|index\.json)$/;
-
-/** A JSON object of a folder; null if there is no such file. Kind `format` for anything else. */
-export async function readJsonFile(files: HostFiles, path: string): Promise<Record<string, unknown> | null> {
-  const stat = await files.stat(path);
-  if (stat === null) return null;
-  if (stat.size > MAX_JSON_BYTES) throw new ScionError('format', `${path}: ${stat.size} bytes; at most ${MAX_JSON_BYTES} are read`, { size: stat.size });
-  const text = decodeUtf8(await files.read(path), path);
-  let json: unknown = null;
-  try {
-    json = nestsDeeper(text, 64) ? null : JSON.parse(text);
-  } catch (error) {
-    throw new ScionError('format', `${path}: no JSON: ${(error as Error).message}`, {}, error);
-  }
-  if (typeof json !== 'object' || json === null || Array.isArray(json)) throw new ScionError('format', `${path}: a JSON object of at most 64 levels is needed`);
-  return json as Record<string, unknown>;
-}
-
-const jsonBytes = (value: unknown): Uint8Array => new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`);
 
 /** The ids of a config that must follow the tokenizer, changed where it says otherwise. */
 function withMarks(json: Readonly<Record<string, unknown>>, tokenizer: Tokenizer): Record<string, unknown> {
@@ -65,10 +44,10 @@ function withMarks(json: Readonly<Record<string, unknown>>, tokenizer: Tokenizer
 
 /** `config.json`, and `generation_config.json` where the base has one, for so many rows and this tokenizer. */
 export async function grownConfigs(files: HostFiles, base: string, tokenizer: Tokenizer, rows: number): Promise<Record<string, Uint8Array>> {
-  const config = await readJsonFile(files, joinPath(base, CONFIG_NAME));
+  const config = await readJsonObject(files, joinPath(base, CONFIG_NAME));
   if (config === null) throw new ScionError('input', `${joinPath(base, CONFIG_NAME)} does not exist; a model folder holds one`, { base });
   const out: Record<string, Uint8Array> = { [CONFIG_NAME]: jsonBytes({ ...withMarks(config, tokenizer), vocab_size: rows }) };
-  const generation = await readJsonFile(files, joinPath(base, GENERATION_NAME));
+  const generation = await readJsonObject(files, joinPath(base, GENERATION_NAME));
   if (generation !== null) out[GENERATION_NAME] = jsonBytes(withMarks(generation, tokenizer));
   return out;
 }

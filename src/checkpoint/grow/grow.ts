@@ -5,13 +5,15 @@
  */
 import { ScionError } from '../../base/errors.ts';
 import { dirName, joinPath } from '../../base/path.ts';
+import { newRunId } from '../../base/run-id.ts';
 import { shown } from '../../formats/bytes.ts';
 import { formatShardIndex, type HfWeights, INDEX_NAME, openHfWeights, SINGLE_NAME } from '../../formats/hf-shards.ts';
+import { jsonBytes } from '../../formats/json.ts';
 import { entryBytes, type TensorEntry, writeSafetensors } from '../../formats/safetensors-write.ts';
 import type { HostFiles } from '../../host/types.ts';
 import type { LlamaConfig } from '../../nn/config.ts';
 import { loadTokenizer, type Tokenizer } from '../../text/tokenizer.ts';
-import { makeDurableDir, newRunId } from '../folders.ts';
+import { makeDurableDir } from '../folders.ts';
 import { importHf } from '../hf.ts';
 import { companionFiles, grownConfigs, plainNeighbours } from './folder-files.ts';
 import { copiedEntry, grownEntry, type MatrixReport, rowDtype } from './matrices.ts';
@@ -168,9 +170,7 @@ export async function growModel(files: HostFiles, options: GrowOptions): Promise
     const beside = { ...(await grownConfigs(files, base, all.grown, rows)), ...(await companionFiles(files, options.tokenizer, all.grown)) };
     const index = indexOf(weights, entries);
     if (index !== null) beside[INDEX_NAME] = index;
-    beside[NOTE_NAME] = new TextEncoder().encode(
-      `${JSON.stringify({ method: options.method, seed: options.seed ?? 0, firstNew, baseRows: config.vocabSize, rows }, null, 2)}\n`,
-    );
+    beside[NOTE_NAME] = jsonBytes({ method: options.method, seed: options.seed ?? 0, firstNew, baseRows: config.vocabSize, rows });
     const neighbours = await plainNeighbours(files, base, new Set(Object.keys(beside)));
     const placed = await placeFolder(files, options, {
       entries,

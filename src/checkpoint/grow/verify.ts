@@ -6,10 +6,11 @@
 import { isScionError, ScionError } from '../../base/errors.ts';
 import { joinPath } from '../../base/path.ts';
 import { type HfWeights, openHfWeights } from '../../formats/hf-shards.ts';
+import { readJsonObject } from '../../formats/json.ts';
 import type { HostFiles } from '../../host/types.ts';
 import { type LlamaConfig, parseConfig } from '../../nn/config.ts';
 import { loadTokenizer, type Tokenizer } from '../../text/tokenizer.ts';
-import { CONFIG_NAME, GENERATION_NAME, readJsonFile } from './folder-files.ts';
+import { CONFIG_NAME, GENERATION_NAME } from '../hf.ts';
 import { EMBED_NAME, HEAD_NAME, NOTE_NAME } from './names.ts';
 import { isRowDtype } from './rows.ts';
 import { compareRows, scanMatrix } from './scan.ts';
@@ -98,7 +99,7 @@ export async function verifyFolder(files: HostFiles, dir: string, options: Verif
 
 async function readConfig(files: HostFiles, dir: string): Promise<LlamaConfig> {
   const path = joinPath(dir, CONFIG_NAME);
-  const json = await readJsonFile(files, path);
+  const json = await readJsonObject(files, path);
   if (json === null) throw new ScionError('input', `${path} does not exist; a model folder holds one`, { path });
   return parseConfig(json, path);
 }
@@ -169,7 +170,7 @@ function checkSizes(config: LlamaConfig, weights: HfWeights, tokenizer: Tokenize
 /** The marks that the configs name, against the tokenizer's and the rows. */
 async function checkIds(files: HostFiles, dir: string, rows: number, tokenizer: Tokenizer, found: Findings): Promise<void> {
   for (const name of [CONFIG_NAME, GENERATION_NAME]) {
-    const json = await found.attempt('config', `write ${name} again`, () => readJsonFile(files, joinPath(dir, name)));
+    const json = await found.attempt('config', `write ${name} again`, () => readJsonObject(files, joinPath(dir, name)));
     for (const [key, own] of [
       ['bos_token_id', tokenizer.bosId],
       ['eos_token_id', tokenizer.eosId],
@@ -201,7 +202,7 @@ async function checkIds(files: HostFiles, dir: string, rows: number, tokenizer: 
 }
 
 async function firstNewOf(files: HostFiles, dir: string, found: Findings): Promise<number | null> {
-  const note = await found.attempt('config', `remove ${NOTE_NAME}`, () => readJsonFile(files, joinPath(dir, NOTE_NAME)));
+  const note = await found.attempt('config', `remove ${NOTE_NAME}`, () => readJsonObject(files, joinPath(dir, NOTE_NAME)));
   const first: unknown = note?.firstNew;
   if (typeof first === 'number' && Number.isSafeInteger(first) && first > 0) return first;
   found.note('base', 'which rows are new is not known, so they are not held against the old ones', 'name the base with --base');

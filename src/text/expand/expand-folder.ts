@@ -6,17 +6,16 @@ import { ScionError } from '../../base/errors.ts';
 import { joinPath } from '../../base/path.ts';
 import { readFields } from '../../formats/protobuf.ts';
 import type { HostFiles } from '../../host/types.ts';
-import { asObject, isObject, type JsonObject } from '../json-read.ts';
+import { asObject, type JsonObject } from '../json-read.ts';
 import { SentencePieceTokenizer } from '../sentencepiece.ts';
 import { loadTokenizer } from '../tokenizer.ts';
 import type { Tokenizer } from '../types.ts';
 import { expandByteLevelPieces, isByteLevel } from './byte-level.ts';
-import { tokenizerFolder, withAddedTokens, withSpecials } from './files.ts';
+import { byteLevelFolder, tokenizerFolder, tokenizerJsonBytes, withAddedTokens } from './files.ts';
 import { expandSentencePiece } from './sentencepiece.ts';
 import type { ExpandOptions, ExpandReport, NewPiece } from './types.ts';
 
 const strict = new TextDecoder('utf-8', { fatal: true });
-const encoder = new TextEncoder();
 
 /** The files of an expanded tokenizer, by name. */
 export interface ExpandedFolder {
@@ -84,10 +83,7 @@ export async function expandFolder(
     throw new ScionError('input', 'user-defined tokens are SentencePiece’s; a byte-level base takes special tokens only');
   if ((options.protect ?? []).length > 0) throw new ScionError('input', '--protect is not made for byte-level bases yet; leave it out', {});
   const { json: expanded, report } = expandByteLevelPieces(json, pieces, options);
-  const contents = new Map<string, Uint8Array>([['tokenizer.json', encoder.encode(JSON.stringify(expanded, null, 1))]]);
-  for (const [name, bytes] of base.source.neighbours ?? []) contents.set(name, bytes);
-  const tokens: readonly unknown[] = Array.isArray(expanded.added_tokens) ? (expanded.added_tokens as readonly unknown[]) : [];
-  for (const [name, bytes] of withSpecials(base, options.specials ?? [], tokens.filter(isObject))) contents.set(name, bytes);
-  contents.set('report.json', encoder.encode(`${JSON.stringify({ ...facts, ...report }, null, 2)}\n`));
+  const specials = options.specials ?? [];
+  const contents = byteLevelFolder({ base, json: expanded, bytes: tokenizerJsonBytes(expanded), specials, report: { ...facts, ...report } });
   return { contents, report, notes: report.notes };
 }

@@ -3,6 +3,7 @@
  * base's small files say is kept; only what new ids make untrue or incomplete is changed.
  */
 import { ScionError } from '../../base/errors.ts';
+import { jsonBytes } from '../../formats/json.ts';
 import { PIECE, type SentencePiece, type SentencePieceModel, writeSentencePiece } from '../../formats/sentencepiece.ts';
 import { isObject, type JsonObject } from '../json-read.ts';
 import type { Tokenizer } from '../types.ts';
@@ -66,7 +67,7 @@ export function tokenizerFolder(contents: FolderContents): { readonly files: Map
   const inModel = (id: number | null): number | null => (id !== null && id < model.pieces.length ? id : null);
   try {
     const made = tokenizerJson(model, { bosId: base.adds.bos ? inModel(base.bosId) : null, eosId: base.adds.eos ? inModel(base.eosId) : null });
-    files.set('tokenizer.json', encoder.encode(JSON.stringify(made.json, null, 1)));
+    files.set('tokenizer.json', tokenizerJsonBytes(made.json));
     notes.push(...made.doubts.map((doubt) => `tokenizer.json: ${doubt}`));
   } catch (error) {
     if (!(error instanceof ScionError) || error.kind !== 'input') throw error;
@@ -76,19 +77,41 @@ export function tokenizerFolder(contents: FolderContents): { readonly files: Map
   for (const [name, bytes] of withSpecials(base, specials, addedTokensOf(model))) files.set(name, bytes);
   for (const [name, bytes] of extra ?? []) files.set(name, bytes);
   const held = Array.isArray(report.notes) ? (report.notes as readonly unknown[]) : [];
-  files.set('report.json', json({ ...report, notes: [...held, ...notes] }));
+  files.set('report.json', jsonBytes({ ...report, notes: [...held, ...notes] }));
   return { files, notes };
 }
 
-/** The small files that name the marks, with new special tokens; `tokens` are all added tokens with their ids. */
-export function withSpecials(base: Tokenizer, specials: readonly string[], tokens: readonly JsonObject[]): Map<string, Uint8Array> {
+/** All files of an expanded byte-level `tokenizer.json`, by name. */
+export function byteLevelFolder(contents: {
+  readonly base: Tokenizer;
+  /** The expanded file, and its bytes. */
+  readonly json: JsonObject;
+  readonly bytes: Uint8Array;
+  readonly specials: readonly string[];
+  readonly report: JsonObject;
+  readonly extra?: ReadonlyMap<string, Uint8Array>;
+}): Map<string, Uint8Array> {
+  const { base, json, bytes, specials, report, extra } = contents;
+  const tokens: readonly unknown[] = Array.isArray(json.added_tokens) ? (json.added_tokens as readonly unknown[]) : [];
   return new Map([
-    ['tokenizer_config.json', json(configOf(base, tokens, specials, readNeighbour(base, 'tokenizer_config.json')))],
-    ['special_tokens_map.json', json(specialsMap(base, specials, readNeighbour(base, 'special_tokens_map.json')))],
+    ['tokenizer.json', bytes],
+    ...(base.source.neighbours ?? []),
+    ...withSpecials(base, specials, tokens.filter(isObject)),
+    ...(extra ?? []),
+    ['report.json', jsonBytes(report)],
   ]);
 }
 
-const json = (value: unknown): Uint8Array => encoder.encode(`${JSON.stringify(value, null, 2)}\n`);
+/** The bytes of a `tokenizer.json`. */
+export const tokenizerJsonBytes = (json: JsonObject): Uint8Array => encoder.encode(JSON.stringify(json, null, 1));
+
+/** The small files that name the marks, with new special tokens; `tokens` are all added tokens with their ids. */
+function withSpecials(base: Tokenizer, specials: readonly string[], tokens: readonly JsonObject[]): Map<string, Uint8Array> {
+  return new Map([
+    ['tokenizer_config.json', jsonBytes(configOf(base, tokens, specials, readNeighbour(base, 'tokenizer_config.json')))],
+    ['special_tokens_map.json', jsonBytes(specialsMap(base, specials, readNeighbour(base, 'special_tokens_map.json')))],
+  ]);
+}
 
 function readNeighbour(base: Tokenizer, name: string): JsonObject | null {
   const bytes = base.source.neighbours?.get(name);

@@ -5,6 +5,7 @@
  */
 import { ScionError } from '../../base/errors.ts';
 import { dirName, joinPath, normalPath } from '../../base/path.ts';
+import { newRunId } from '../../base/run-id.ts';
 import type { HostFiles } from '../../host/types.ts';
 
 /** What a tokenizer folder may hold besides. */
@@ -43,7 +44,7 @@ export async function writeTokenizerFolder(
   const { held, exists } = await checkOutFolder(files, target, options.force ?? false);
   const parent = dirName(target);
   await files.makeDir(parent);
-  const run = [...crypto.getRandomValues(new Uint8Array(6))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+  const run = newRunId();
   const place = `${target}.new-${run}`;
   const old = `${target}.old-${run}`;
   let moved = false;

@@ -9,11 +9,11 @@ import { JsonTokenizer } from '../bpe-json.ts';
 import { BpeModel } from '../bpe-model.ts';
 import { expandByteLevel, isByteLevel, type NewMerge } from '../expand/byte-level.ts';
 import { checkWhole, loadBase } from '../expand/expand-folder.ts';
-import { tokenizerFolder, withAddedTokens, withSpecials } from '../expand/files.ts';
+import { byteLevelFolder, tokenizerFolder, tokenizerJsonBytes, withAddedTokens } from '../expand/files.ts';
 import { bareTokenizer, findUnreachable } from '../expand/reachable.ts';
 import { expandSentencePiece } from '../expand/sentencepiece.ts';
 import type { ExpandReport } from '../expand/types.ts';
-import { asObject, isObject, type JsonObject } from '../json-read.ts';
+import { asObject, type JsonObject } from '../json-read.ts';
 import { SentencePieceTokenizer } from '../sentencepiece.ts';
 import type { Tokenizer } from '../types.ts';
 import { type LearnBase, SentencePieceBase } from './base.ts';
@@ -49,7 +49,6 @@ export interface GrowBase {
   grow(learnt: readonly LearntPiece[], size: number, anyScript: boolean): Grown;
 }
 
-const encoder = new TextEncoder();
 const strict = new TextDecoder('utf-8', { fatal: true });
 
 /** Opens the tokenizer at `path`. Throws `input` for kinds that cannot be learnt on, `format` for damaged files. */
@@ -107,23 +106,16 @@ function byteLevelBase(tokenizer: Tokenizer, json: JsonObject): GrowBase {
         const plain = learn.plain(text);
         pieces.push({ piece: plain.includes('\ufffd') ? null : plain, id, count });
       }
-      const bytes = encoder.encode(JSON.stringify(grown.json, null, 1));
+      const bytes = tokenizerJsonBytes(grown.json);
       return {
         tokenizer: () => new JsonTokenizer(grown.json, { source: { name: 'tokenizer.json', bytes } }),
         report: grown.report,
         pieces,
         reachable,
-        files(facts, extra) {
-          const added: readonly unknown[] = Array.isArray(grown.json.added_tokens) ? (grown.json.added_tokens as readonly unknown[]) : [];
-          const files = new Map<string, Uint8Array>([
-            ['tokenizer.json', bytes],
-            ...(tokenizer.source.neighbours ?? []),
-            ...withSpecials(tokenizer, [], added.filter(isObject)),
-            ...extra,
-            ['report.json', encoder.encode(`${JSON.stringify({ ...facts, ...grown.report }, null, 2)}\n`)],
-          ]);
-          return { files, notes: grown.report.notes };
-        },
+        files: (facts, extra) => ({
+          files: byteLevelFolder({ base: tokenizer, json: grown.json, bytes, specials: [], report: { ...facts, ...grown.report }, extra }),
+          notes: grown.report.notes,
+        }),
       };
     },
   };
