@@ -1,5 +1,5 @@
 /**
- * The sweep behind the generic matmul's tile: every shape of the bench under every candidate, interleaved,
+ * The sweep behind the tiles of matmul on CPU adapters: every shape of the bench under every candidate, interleaved,
  * `node bench/matmul-sweep.ts [--rounds N] [--out FILE]`. Rates are per core of the driver's processor time where that can be
  * read, else by the clock. The default must reach 0.9 of each row's best; the result is kept in `bench/results`,
  * and where the host is Node the worst row goes into docs/proof.md.
@@ -10,13 +10,17 @@ import { addProof, commandLine, machineNow } from '../tools/lib/proof.mjs';
 import { matmulRow, SHAPES } from './kernels/matmul.ts';
 import { type BenchResult, benchRow } from './kernels.ts';
 
-const TILES = ['4x2x16', '8x1x16', '8x2x8', '8x2x16', '8x2x16x2', '12x2x16', '8x3x16', '16x1x16'];
+const TILES = [
+  ...['8x1x16', '8x2x8', '8x2x16', '8x2x16x2', '12x2x16', '16x1x16'].map((t) => `generic/${t}`),
+  // Only where every subgroup has eight lanes; elsewhere these are the default once more.
+  ...['16x1x8', '8x2x8', '16x2x8', '24x1x8', '32x1x8'].map((t) => `lanes/${t}`),
+];
 
 const term = await terminal();
 const machine = await host();
 const value = (flag: string) => (term.args.includes(flag) ? term.args[term.args.indexOf(flag) + 1] : undefined);
 const device = await GpuDevice.open({ profile: 'generic' });
-const candidates = Object.fromEntries(TILES.map((t) => [`generic/${t}`, { matmul: `generic/${t}` }]));
+const candidates = Object.fromEntries(TILES.map((t) => [t, { matmul: t }]));
 const rate = (r: BenchResult) => r.gflopsPerCore ?? r.gflops;
 const rows: { name: string; best: string; ratio: number; gflops: number; rates: Record<string, number> }[] = [];
 for (const { shape, layouts } of SHAPES) {
