@@ -11,11 +11,17 @@ export function changedBy(base: SentencePieceModel, expanded: SentencePieceModel
   const from = base.pieces.length;
   if (texts.length === 0 || expanded.pieces.length === from) return hits;
   const chars = new Set<string>();
-  for (const { text } of expanded.pieces.slice(from)) for (const char of text) if (char !== '\u2581') chars.add(char);
+  // Pieces of nothing but space marks may stand in any text.
+  let anywhere = false;
+  for (const { text } of expanded.pieces.slice(from)) {
+    const letters = [...text].filter((char) => char !== '\u2581');
+    if (letters.length === 0) anywhere = true;
+    for (const char of letters) chars.add(char);
+  }
   const before = bareTokenizer(base);
   const after = bareTokenizer(expanded);
   for (const text of texts) {
-    if (![...new Set(text)].some((char) => chars.has(char))) continue;
+    if (!anywhere && ![...new Set(text)].some((char) => chars.has(char))) continue;
     const ids = after.encode(text);
     const old = before.encode(text);
     if (ids.length === old.length && ids.every((id, i) => id === old[i])) continue;

@@ -180,7 +180,8 @@ describe('old text keeps its ids', () => {
         for (const one of protect) expect(after.encode(one)).toEqual(before.encode(one));
         expect(findUnreachable(model, base.pieces.length)).toEqual(new Map());
       }),
-      { numRuns: 150 },
+      // A run of space marks that came in as a step to another piece, in a text with nothing else.
+      { numRuns: 150, examples: [[['▁▁中'], ['▁']]] },
     );
   });
 });
