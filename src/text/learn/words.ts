@@ -13,7 +13,7 @@ const UNASKED = 0;
 const ALONE = 1;
 const SPACE = 2;
 const SIGN = 3;
-/** Marks and letters without a script of their own: they go with whichever letters stand beside them. */
+/** Marks and letters that scripts share: they go with whichever letters stand beside them. Marks of one script count as its letters. */
 const JOINER = 4;
 const FIRST_SCRIPT = 5;
 
@@ -37,7 +37,7 @@ function classify(point: number): number {
   const script = scriptOf(point);
   // Han covers more than letters (numerals, radicals), and no mark joins its runs.
   if (script === 'Han') return HAN;
-  if (/[\p{L}\p{M}]/u.test(char)) return script === null || /\p{M}/u.test(char) ? JOINER : numberOf(script);
+  if (/[\p{L}\p{M}]/u.test(char)) return script === null ? JOINER : numberOf(script);
   return /[\p{P}\p{S}]/u.test(char) ? SIGN : ALONE;
 }
 
