@@ -4,12 +4,13 @@
  * old one is a model: a mistyped --out must not cost anything else.
  */
 import { ScionError } from '../base/errors.ts';
-import { baseName, dirName, joinPath } from '../base/path.ts';
+import { baseName, joinPath } from '../base/path.ts';
 import { newRunId } from '../base/run-id.ts';
 import { exportGguf, ggufTokenizer } from '../checkpoint/gguf.ts';
 import { type ExportDtype, exportHf } from '../checkpoint/hf.ts';
 import type { GgufValue } from '../formats/gguf.ts';
 import { PIECE, parseSentencePiece, type SentencePiece } from '../formats/sentencepiece.ts';
+import { replaceFolder } from '../host/replace-folder.ts';
 import type { HostFiles } from '../host/types.ts';
 import { countParameters, type LlamaConfig } from '../nn/config.ts';
 import { type Tokenizer, tokenizerFiles } from '../text/tokenizer.ts';
@@ -76,13 +77,7 @@ export async function writeModel(files: HostFiles, model: ModelOnDisk, options: 
     return model.source.read(name);
   };
   const written = await exportHf(files, place, config, read, { dtype, tokenizerFiles: beside, generationConfig: model.generationConfig });
-  if (held) {
-    const old = `${out}.old-${newRunId()}`;
-    await files.rename(out, old);
-    await files.rename(place, out);
-    await files.syncDir(dirName(out));
-    await files.remove(old);
-  }
+  if (held) await replaceFolder(files, place, out, `${out}.old-${newRunId()}`);
   let bytes = 0;
   for (const name of written) bytes += (await files.stat(joinPath(out, name)))?.size ?? 0;
   return { out, files: [...written].sort(), parameters: countParameters(config), bytes, dtype, warnings: [] };

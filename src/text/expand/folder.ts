@@ -6,6 +6,7 @@
 import { ScionError } from '../../base/errors.ts';
 import { dirName, joinPath, normalPath } from '../../base/path.ts';
 import { newRunId } from '../../base/run-id.ts';
+import { replaceFolder } from '../../host/replace-folder.ts';
 import type { HostFiles } from '../../host/types.ts';
 
 /** What a tokenizer folder may hold besides. */
@@ -46,8 +47,6 @@ export async function writeTokenizerFolder(
   await files.makeDir(parent);
   const run = newRunId();
   const place = `${target}.new-${run}`;
-  const old = `${target}.old-${run}`;
-  let moved = false;
   try {
     await files.makeDir(place);
     for (const [name, bytes] of contents) {
@@ -60,18 +59,15 @@ export async function writeTokenizerFolder(
       }
     }
     await files.syncDir(place);
-    if (held) {
-      await files.rename(target, old);
-      moved = true;
-    } else if (exists) await files.remove(target);
-    await files.rename(place, target);
-    moved = false;
-    await files.syncDir(parent);
+    if (held) await replaceFolder(files, place, target, `${target}.old-${run}`);
+    else {
+      if (exists) await files.remove(target);
+      await files.rename(place, target);
+      await files.syncDir(parent);
+    }
   } catch (error) {
     // What failed is told; a failure to tidy up after it would only hide that.
-    if (moved) await files.rename(old, target).catch(() => undefined);
     await files.remove(place).catch(() => undefined);
     throw error;
   }
-  if (held) await files.remove(old);
 }

@@ -3,14 +3,17 @@
  * what all scripts share: digits, signs, spaces, combining marks. A piece that holds at least one character of another
  * script cannot occur in such text. The price: new Latin words and new signs need an explicit wish.
  */
+import { isEastAsianSign } from '../east-asian.ts';
 
 const NEW_SCRIPT = /[^\p{Script=Latin}\p{Script=Common}\p{Script=Inherited}\p{Script=Unknown}]/u;
-/** Signs that Unicode counts as common but only East Asian text uses: CJK punctuation, kana marks, enclosed and vertical forms, full-width forms. */
-const EAST_ASIAN_SIGN = /[\u3000-\u33ff\u4dc0-\u4dff\ufe30-\ufe4f\uff00-\uffef]/;
+const hasEastAsianSign = (text: string): boolean => {
+  for (let i = 0; i < text.length; i++) if (isEastAsianSign(text.charCodeAt(i))) return true;
+  return false;
+};
 
 /** True if the text holds a character that text in Latin letters, digits and common signs does not have. */
 export function hasNewScript(text: string): boolean {
-  return NEW_SCRIPT.test(text) || EAST_ASIAN_SIGN.test(text);
+  return NEW_SCRIPT.test(text) || hasEastAsianSign(text);
 }
 
 const NAMED = ['Han', 'Hiragana', 'Katakana', 'Hangul', 'Cyrillic', 'Greek', 'Arabic', 'Hebrew', 'Devanagari', 'Bengali', 'Thai', 'Tamil'].map(
@@ -21,6 +24,6 @@ const NAMED = ['Han', 'Hiragana', 'Katakana', 'Hangul', 'Cyrillic', 'Greek', 'Ar
 export function scriptOf(text: string): string {
   const known = NAMED.find(([, pattern]) => pattern.test(text));
   if (known !== undefined) return known[0];
-  if (EAST_ASIAN_SIGN.test(text)) return 'East Asian signs';
+  if (hasEastAsianSign(text)) return 'East Asian signs';
   return NEW_SCRIPT.test(text) ? 'other' : 'Latin and common';
 }

@@ -5,6 +5,7 @@
  */
 
 import { ScionError } from '../../base/errors.ts';
+import { isEastAsianSign } from '../east-asian.ts';
 
 /** Scripts that are told apart, the common ones first; letters of others count as one more, `Other`. */
 export const SCRIPTS = [
@@ -50,10 +51,8 @@ export function chooseTargets(uses: ReadonlyMap<string, ScriptUse>): string[] {
     .sort();
 }
 
-/** Signs that only East Asian text uses: they go with its scripts (ideographic punctuation, full-width forms). */
+/** Scripts that signs of East Asian text go with. */
 const EAST_ASIAN = new Set(['Han', 'Hiragana', 'Katakana', 'Hangul', 'Bopomofo', 'Yi']);
-const isEastAsianSign = (point: number): boolean =>
-  (point >= 0x3001 && point <= 0x303f) || (point >= 0xfe30 && point <= 0xfe4f) || (point >= 0xff01 && point <= 0xffee);
 
 /** Says whether a character belongs to a set of scripts; remembers what it was asked. */
 export class ScriptFilter {
