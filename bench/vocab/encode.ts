@@ -39,6 +39,8 @@ interface Row {
   readonly mbPerSecond: number;
   readonly mbPerCpuSecond: number;
   readonly tokensPerSecond: number;
+  /** The first round: caches empty, code not compiled yet. */
+  readonly coldMbPerSecond: number;
 }
 
 function median(values: readonly number[]): number {
@@ -105,21 +107,33 @@ class Library {
   }
 }
 
-/** Runs all candidates in turn; the first round only warms up. */
+/** Runs all candidates in turn; the first round warms up and is told apart. */
 async function race(runners: ReadonlyMap<string, Runner>, rounds: number, mb: number, model: string, name: string): Promise<Row[]> {
   const taken = new Map<string, Round[]>([...runners.keys()].map((who) => [who, []]));
+  const cold = new Map<string, number>();
   for (let round = 0; round <= rounds; round++) {
     for (const [who, run] of runners) {
       const one = await run();
       if (round > 0) taken.get(who)?.push(one);
+      else cold.set(who, mb / one.seconds);
     }
   }
   return [...taken].map(([who, all]) => {
     const [seconds, cpu] = [median(all.map((one) => one.seconds)), median(all.map((one) => one.cpu))];
     const { tokens } = all[0];
-    const row = { model, corpus: name, who, megabytes: mb, tokens, mbPerSecond: mb / seconds, mbPerCpuSecond: mb / cpu, tokensPerSecond: tokens / seconds };
+    const row = {
+      model,
+      corpus: name,
+      who,
+      megabytes: mb,
+      tokens,
+      mbPerSecond: mb / seconds,
+      mbPerCpuSecond: mb / cpu,
+      tokensPerSecond: tokens / seconds,
+      coldMbPerSecond: cold.get(who) ?? 0,
+    };
     stdout.write(
-      `${model.padEnd(20)} ${name}  ${who.padEnd(34)} ${row.mbPerSecond.toFixed(2).padStart(8)} MB/s ${row.mbPerCpuSecond.toFixed(2).padStart(8)} MB/cpu-s  ${tokens} tokens\n`,
+      `${model.padEnd(20)} ${name}  ${who.padEnd(34)} ${row.mbPerSecond.toFixed(2).padStart(8)} MB/s ${row.mbPerCpuSecond.toFixed(2).padStart(8)} MB/cpu-s ${row.coldMbPerSecond.toFixed(2).padStart(8)} MB/s cold  ${tokens} tokens\n`,
     );
     return row;
   });
@@ -202,7 +216,8 @@ async function main(): Promise<void> {
   load.push(loadavg()[0]);
   for (const { model, kind, seconds } of blocks) stdout.write(`1 MB without a space: ${model} ${kind}: ${(seconds * 1e3).toFixed(0)} ms\n`);
   const ratios = ratiosOf(rows);
-  for (const { what, clock, cpu } of ratios) stdout.write(`${what}: ${clock.toFixed(2)} x by the clock, ${cpu.toFixed(2)} x by processor time\n`);
+  for (const { what, clock, cpu, cold } of ratios)
+    stdout.write(`${what}: ${clock.toFixed(2)} x by the clock, ${cpu.toFixed(2)} x by processor time, ${cold.toFixed(2)} x cold\n`);
   const file = option('--json');
   const round = (_: string, value: unknown): unknown => (typeof value === 'number' && !Number.isInteger(value) ? Number(value.toPrecision(4)) : value);
   const machine = { cpu: cpus()[0].model, cores: cpus().length, load, node: version, sentencepiece: library };
@@ -231,8 +246,8 @@ async function raceInJs(json: object, own: Tokenizer | null, docs: readonly stri
   return race(runners, rounds, megabytes(part), model, name);
 }
 
-function ratiosOf(rows: readonly Row[]): { what: string; clock: number; cpu: number }[] {
-  const found: { what: string; clock: number; cpu: number }[] = [];
+function ratiosOf(rows: readonly Row[]): { what: string; clock: number; cpu: number; cold: number }[] {
+  const found: { what: string; clock: number; cpu: number; cold: number }[] = [];
   for (const row of rows) {
     if (!row.who.startsWith('scion')) continue;
     const beside = row.who.endsWith('share') ? '@huggingface' : 'SentencePiece';
@@ -240,7 +255,8 @@ function ratiosOf(rows: readonly Row[]): { what: string; clock: number; cpu: num
     const peers = rows.filter((other) => other.model === row.model && other.corpus === row.corpus && other.who.startsWith(beside));
     const clock = row.mbPerSecond / Math.max(...peers.map((other) => other.mbPerSecond));
     const cpu = row.mbPerCpuSecond / Math.max(...peers.map((other) => other.mbPerCpuSecond));
-    found.push({ what: `${row.model} ${row.corpus}: ${row.who} / ${beside}`, clock, cpu });
+    const cold = row.coldMbPerSecond / Math.max(...peers.map((other) => other.coldMbPerSecond));
+    found.push({ what: `${row.model} ${row.corpus}: ${row.who} / ${beside}`, clock, cpu, cold });
   }
   return found;
 }
