@@ -59,10 +59,13 @@ export interface PackStatistics {
   fill: number;
 }
 
-/** A run of one document's tokens; `next` is the token after it in the same document, or -100. */
-interface Piece {
+/** A run of one document's tokens. */
+export interface Piece {
   readonly tokens: Uint32Array<ArrayBuffer>;
+  /** The label of its last token: the token after it in the same document, or -100 where the document ends or that token is not learnt. */
   readonly next: number;
+  /** 1 for each token that is learnt; all are where this is absent. The first token's own flag has no effect here: `next` of what stands before it says it. */
+  readonly learnt?: Uint8Array;
 }
 
 interface Bin {
@@ -104,19 +107,20 @@ function cutDocument(ids: ArrayLike<number>, T: number, bos: number, eos: number
   return pieces;
 }
 
-/** Writes the arrays of one pack. */
-function fillPack(pieces: readonly Piece[], T: number, pad: number, window: number): Pack {
+/** Writes the arrays of one pack. The pieces hold at most T tokens together; `window` 0 is no window. */
+export function fillPack(pieces: readonly Piece[], T: number, pad: number, window: number): Pack {
   const ids = new Uint32Array(T).fill(pad);
   const labels = new Int32Array(T).fill(IGNORE_LABEL);
   const positions = new Uint32Array(T);
   const ranges = new Uint32Array(T * 4);
   let start = 0;
   let labelCount = 0;
-  for (const { tokens, next } of pieces) {
+  for (const { tokens, next, learnt } of pieces) {
     const end = start + tokens.length;
     ids.set(tokens, start);
     for (let t = start; t < end; t++) {
-      const label = t + 1 < end ? tokens[t + 1 - start] : next;
+      const at = t + 1 - start;
+      const label = t + 1 === end ? next : learnt === undefined || learnt[at] === 1 ? tokens[at] : IGNORE_LABEL;
       labels[t] = label;
       if (label !== IGNORE_LABEL) labelCount++;
       positions[t] = t - start;

@@ -1,0 +1,120 @@
+/**
+ * Chats as parts: marks (ids of their own) and text (encoded as plain text, so that nothing in a message can forge a
+ * mark). What an assistant says and the mark that ends it are learnt, in every turn; all else is read only.
+ *
+ * - `plain`: `<bos>[system⏎⏎]User: …⏎Assistant: …<eos>⏎User: …`, for any tokenizer with an end mark; text as it stands.
+ * - `llama-2`: `<bos>[INST] <<SYS>>⏎system⏎<</SYS>>⏎⏎user [/INST] answer <eos>`, a begin mark each turn; text trimmed.
+ *   Source: the chat format of Touvron et al. 2023, "Llama 2", as its reference code writes it.
+ * - `llama-3`: `<bos>` and `<|start_header_id|>role<|end_header_id|>⏎⏎…<|eot_id|>` a turn; text trimmed.
+ * - `chatml`: `<|im_start|>role⏎…<|im_end|>⏎` a turn; text as it stands.
+ */
+import type { Message } from '../doc.ts';
+
+/** The built-in chat templates. */
+export const TEMPLATES = ['plain', 'llama-2', 'llama-3', 'chatml'] as const;
+export type TemplateName = (typeof TEMPLATES)[number];
+
+/** A mark by its name in the vocabulary (`bos` and `eos`: the tokenizer's own), or a stretch of text. */
+export type Part = { readonly mark: string; readonly learnt: boolean } | { readonly text: string; readonly learnt: boolean };
+
+/** Why a document is left out. */
+export interface Refusal {
+  readonly reason: string;
+  readonly note: string;
+}
+
+export const isRefusal = (value: object): value is Refusal => 'reason' in value;
+
+interface Turn {
+  readonly role: 'system' | 'user' | 'assistant';
+  readonly content: string;
+}
+
+/** Names that data sets in the wild give the three roles. */
+const ROLES: Readonly<Record<string, Turn['role']>> = {
+  system: 'system',
+  user: 'user',
+  human: 'user',
+  assistant: 'assistant',
+  gpt: 'assistant',
+  bot: 'assistant',
+  model: 'assistant',
+};
+
+/** Marks that a template needs beside begin and end. */
+export const TEMPLATE_MARKS: Readonly<Record<TemplateName, readonly string[]>> = {
+  plain: ['eos'],
+  'llama-2': ['bos', 'eos'],
+  'llama-3': ['bos', '<|start_header_id|>', '<|end_header_id|>', '<|eot_id|>'],
+  chatml: ['<|im_start|>', '<|im_end|>'],
+};
+
+const mark = (name: string, learnt = false): Part => ({ mark: name, learnt });
+const said = (text: string, learnt = false): Part => ({ text, learnt });
+
+function plain(turns: readonly Turn[]): Part[] {
+  const parts = [mark('bos')];
+  let text = '';
+  turns.forEach(({ role, content }, i) => {
+    if (role === 'system') text += `${content}\n\n`;
+    else if (role === 'user') text += `User: ${content}\n`;
+    else {
+      parts.push(said(`${text}Assistant:`), said(` ${content}`, true), mark('eos', true));
+      text = i + 1 < turns.length ? '\n' : '';
+    }
+  });
+  if (text !== '') parts.push(said(text));
+  return parts;
+}
+
+function llama2(turns: readonly Turn[]): Part[] | Refusal {
+  const parts: Part[] = [];
+  let system = '';
+  let open = false;
+  for (const [i, { role, content }] of turns.entries()) {
+    const text = content.trim();
+    if (role === 'system' && i === 0) system = `<<SYS>>\n${text}\n<</SYS>>\n\n`;
+    else if (role === 'user' && !open) {
+      parts.push(mark('bos'), said(`[INST] ${system}${text} [/INST]`));
+      system = '';
+      open = true;
+    } else if (role === 'assistant' && open) {
+      parts.push(said(` ${text} `, true), mark('eos', true));
+      open = false;
+    } else return { reason: 'tokenize.turns', note: `message ${i} is of role ${role}; llama-2 takes a system message, then user and assistant in turn` };
+  }
+  return parts;
+}
+
+function llama3(turns: readonly Turn[]): Part[] {
+  return [
+    mark('bos'),
+    ...turns.flatMap(({ role, content }) => {
+      const learnt = role === 'assistant';
+      return [mark('<|start_header_id|>'), said(role), mark('<|end_header_id|>'), said('\n\n'), said(content.trim(), learnt), mark('<|eot_id|>', learnt)];
+    }),
+  ];
+}
+
+function chatml(turns: readonly Turn[]): Part[] {
+  return turns.flatMap(({ role, content }) => {
+    const learnt = role === 'assistant';
+    return [mark('<|im_start|>'), said(`${role}\n`), said(content, learnt), mark('<|im_end|>', learnt), said('\n')];
+  });
+}
+
+/** A chat as parts, or why it cannot be one: a role that is not known, an order the template does not have, no answer to learn. */
+export function chatParts(messages: readonly Message[], template: TemplateName): Part[] | Refusal {
+  const turns: Turn[] = [];
+  for (const [i, { role, content }] of messages.entries()) {
+    const known = Object.hasOwn(ROLES, role.toLowerCase()) ? ROLES[role.toLowerCase()] : undefined;
+    if (known === undefined) return { reason: 'tokenize.role', note: `message ${i} is of role ${JSON.stringify(role.slice(0, 40))}` };
+    turns.push({ role: known, content });
+  }
+  if (!turns.some(({ role, content }) => role === 'assistant' && content.trim() !== '')) {
+    return { reason: 'tokenize.no-answer', note: `${turns.length} messages, none of them an answer` };
+  }
+  if (template === 'plain') return plain(turns);
+  if (template === 'llama-2') return llama2(turns);
+  return template === 'llama-3' ? llama3(turns) : chatml(turns);
+}
