@@ -3,8 +3,7 @@
  * looked up, a marked x, a marked y, values on hover. No script; colours come from the page's CSS (`--ink`,
  * `--soft`, `--grid`, `--accent`), so that light and dark both read.
  */
-
-export const quoted = (s: string): string => s.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
+import { quoted } from '../base/markup.ts';
 
 /** One line; `null` values are left out. */
 export interface Series {

@@ -2,9 +2,9 @@
  * A plan as a page of its own: memory over one step, every tensor a bar from its first write to its last use at
  * its place in the arena, details on hover. Plain SVG and a `title` an element: no script, opens anywhere.
  */
+import { quoted } from '../base/markup.ts';
 import type { Plan } from '../tensor/plan.ts';
 
-const quoted = (s: string): string => s.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
 const mib = (n: number): string => `${(n / 2 ** 20).toFixed(2)} MiB`;
 
 /** Colours by part of the step, legible on light and dark ground. */

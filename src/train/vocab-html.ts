@@ -3,9 +3,10 @@
  * meetings of the rarest rows, and every number in a table. Plain SVG, no script, light and dark.
  */
 import { si } from '../base/format.ts';
+import { quoted } from '../base/markup.ts';
 import { ratesOf } from '../text/compare.ts';
 import { type Advice, computePerCharacter, type SweepOptions, type SweepPoint, type VocabularyCost } from '../text/sweep.ts';
-import { lineChart, quoted } from './line-chart.ts';
+import { lineChart } from './line-chart.ts';
 
 /** What the page shows. */
 export interface SweepReport {
