@@ -8,12 +8,10 @@
 export const quoted = (s: string): string => s.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
 
 /**
- * Controls but tab and line feed (escape sequences among them), soft hyphen, marks of direction, zero-width characters, fillers
- * that look like a space, separators of lines, tag characters and selectors that hide text, lone surrogates, non-characters.
+ * Controls but tab and line feed (escape sequences begin with one), soft hyphen, marks of direction, zero-width characters, fillers,
+ * separators of lines, tag characters and selectors that can hide text, lone surrogates, non-characters. The 16 selectors that emoji use stay.
  */
-const UNSEEN =
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-  /[\0-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufdd0-\ufdef\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff\u{1bca0}-\u{1bca3}\u{1d173}-\u{1d17a}\u{1fffe}\u{1ffff}\u{e0000}-\u{e0fff}\p{Cs}]|\u034f/gu;
+const UNSEEN = /(?![\t\n\ufe00-\ufe0f])[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\p{Noncharacter_Code_Point}\ufff9-\ufffb]/gu;
 
 const named = (unit: string): string => `‹U+${(unit.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0')}›`;
 
