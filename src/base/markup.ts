@@ -11,7 +11,7 @@ export const quoted = (s: string): string => s.replaceAll('&', '&amp;').replaceA
  * Controls but tab and line feed (escape sequences begin with one), soft hyphen, marks of direction, zero-width characters, fillers,
  * separators of lines, tag characters and selectors that can hide text, lone surrogates, non-characters. The 16 selectors that emoji use stay.
  */
-const UNSEEN = /(?![\t\n\ufe00-\ufe0f])[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\p{Noncharacter_Code_Point}\ufff9-\ufffb]/gu;
+const UNSEEN = /(?![\t\n]|[\ufe00-\ufe0f])[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\p{Noncharacter_Code_Point}\ufff9-\ufffb]/gu;
 
 const named = (unit: string): string => `‹U+${(unit.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0')}›`;
 

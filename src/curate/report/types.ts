@@ -51,6 +51,14 @@ export interface ScorerFacts {
   readonly auc: Readonly<Record<string, number>>;
 }
 
+export interface ScoreHistogram {
+  readonly edges: readonly number[];
+  readonly counts: readonly number[];
+  /** The score below which (`atLeast`) or above which (`atMost`) documents went, if one was asked for. */
+  readonly atLeast?: number;
+  readonly atMost?: number;
+}
+
 /** Counts by power of two: `[k]` counts what has from 2^k to 2^(k+1) - 1; `[0]` also counts what is empty. */
 export type PowerHistogram = readonly number[];
 
@@ -72,7 +80,7 @@ export interface BuildReport {
     /** Those that were kept up to packing. */
     readonly lengthKept?: Readonly<Record<string, PowerHistogram>>;
     /** By name of the score. `counts[i]` lies between `edges[i]` and `edges[i + 1]`: one edge more than counts. */
-    readonly scores: Readonly<Record<string, { readonly edges: readonly number[]; readonly counts: readonly number[] }>>;
+    readonly scores: Readonly<Record<string, ScoreHistogram>>;
   };
   readonly duplicates: {
     /** Documents that went because another is equal. */

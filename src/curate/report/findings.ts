@@ -1,0 +1,219 @@
+/**
+ * What someone should look at in a build before training on it, in the order of weight: what is broken, what to decide, what
+ * is in order. Each says what was found and what may be done. Thresholds are the project's own figures
+ * (fill, mix) or where a look has paid (a fifth of a category lost); they judge nothing by themselves.
+ */
+import { duration } from '../../base/format.ts';
+import { categoryWays, count, isChoice, isReading, lastJudging, mainReason, mixSpreads, reasonRows, share, stepSums, sum } from './facts.ts';
+import { percent, thousands } from './numbers.ts';
+import type { BuildReport } from './types.ts';
+
+export interface Finding {
+  readonly level: 'broken' | 'look' | 'fine';
+  readonly text: string;
+  /** What may be done. */
+  readonly advice?: string;
+  /** The section of the page that shows it. */
+  readonly section: 'funnel' | 'reasons' | 'scores' | 'duplicates' | 'buckets' | 'packing' | 'time';
+}
+
+/** A category that loses more than this share of its documents is worth a look. */
+const LOSS = 0.2;
+/** A bucket's share of a category may differ by this from the whole. */
+const MIX = 0.01;
+const FILL = 0.98;
+const AUC = 0.9;
+/** Below this the tokenizer writes much of a text as single bytes. */
+const CHARACTERS_A_TOKEN = 1;
+/** At most so many lines of one kind; the sections have the rest. */
+const MOST = 5;
+
+const times = (n: number, one: string, many = `${one}s`): string => `${thousands(n)} ${n === 1 ? one : many}`;
+
+function accounts(report: BuildReport): Finding[] {
+  const steps = stepSums(report);
+  if (steps.length === 0)
+    return [
+      { level: 'broken', text: 'The report holds no step.', advice: 'The build did not finish: run it again, it goes on where it stopped.', section: 'funnel' },
+    ];
+  const read = steps[0].documents;
+  const kept = steps[lastJudging(steps)]?.documents ?? 0;
+  const dropped = sum(Object.entries(report.drops).map(([reason, n]) => (isChoice(reason) || isReading(reason) ? 0 : n)));
+  const left = read - kept - dropped;
+  const found: Finding[] = [];
+  if (read === 0)
+    found.push({ level: 'broken', text: 'No document was read.', advice: 'Look at the paths and fields of the data in the recipe.', section: 'funnel' });
+  else if (left !== 0) {
+    found.push({
+      level: 'broken',
+      text: `${times(Math.abs(left), 'document')} ${left > 0 ? 'vanished without a reason' : 'are counted twice'}: ${thousands(read)} read, ${thousands(kept)} kept before sampling, ${thousands(dropped)} dropped.`,
+      advice: 'This is a fault of the pipeline; please report it with report.json.',
+      section: 'funnel',
+    });
+  } else
+    found.push({
+      level: 'fine',
+      text: `Every document is accounted for: ${thousands(read)} read = ${thousands(kept)} kept + ${thousands(dropped)} dropped.`,
+      section: 'funnel',
+    });
+  const { tokensAfterSampling, tokensPacked } = report.packing;
+  if (tokensAfterSampling !== tokensPacked) {
+    found.push({
+      level: 'broken',
+      text: `${times(Math.abs(count(tokensAfterSampling) - count(tokensPacked)), 'token')} ${count(tokensAfterSampling) > count(tokensPacked) ? 'were lost' : 'came from nowhere'} while packing: ${thousands(tokensAfterSampling)} after sampling, ${thousands(tokensPacked)} packed.`,
+      advice: 'This is a fault of the pipeline; please report it with report.json.',
+      section: 'packing',
+    });
+  } else if (count(tokensPacked) > 0)
+    found.push({ level: 'fine', text: `No token was lost while packing: ${thousands(tokensPacked)} before and after.`, section: 'packing' });
+  return found;
+}
+
+function failures(report: BuildReport): Finding[] {
+  return reasonRows(report)
+    .filter(({ reason }) => reason.endsWith('.failed'))
+    .slice(0, MOST)
+    .map(({ reason, documents }) => ({
+      level: 'look',
+      text: `The step ${reason.slice(0, -'.failed'.length)} failed on ${times(documents, 'document')}, which went.`,
+      advice: 'The examples carry the error; a rule or the text is at fault.',
+      section: 'reasons',
+    }));
+}
+
+function mostTaking(report: BuildReport): Finding[] {
+  const read = stepSums(report)[0]?.documents ?? 0;
+  const judged = reasonRows(report).filter(({ reason }) => !isChoice(reason) && !isReading(reason));
+  const all = sum(judged.map(({ documents }) => documents));
+  const [most] = judged;
+  if (!most) return [];
+  const [category] = most.categories;
+  const mostly = category && category.documents >= most.documents / 2 ? `, mostly ${category.category} (${thousands(category.documents)})` : '';
+  return [
+    {
+      level: 'look',
+      text: `${most.reason} takes most: ${times(most.documents, 'document')}, ${percent(share(most.documents, all))} of what is dropped and ${percent(share(most.documents, read))} of what was read${mostly}.`,
+      advice: 'Read its examples. If good pages are among them, loosen its threshold or leave it out of the rule set of that category.',
+      section: 'reasons',
+    },
+  ];
+}
+
+function losses(report: BuildReport): Finding[] {
+  const steps = stepSums(report);
+  const last = lastJudging(steps);
+  const lost = categoryWays(report)
+    .map((way) => ({ way, documents: 1 - share(way.documents[last], way.documents[0]), bytes: 1 - share(way.bytes[last], way.bytes[0]) }))
+    .filter(({ way, documents }) => way.documents[0] > 0 && documents > LOSS)
+    .sort((a, b) => b.way.bytes[0] * b.bytes - a.way.bytes[0] * a.bytes || b.documents - a.documents);
+  const found: Finding[] = lost.slice(0, MOST).map(({ way, documents, bytes }) => {
+    const reason = mainReason(report, way.category);
+    const by = reason ? `, most by ${reason.reason} (${thousands(reason.documents)})` : '';
+    return {
+      level: 'look',
+      text:
+        way.documents[last] === 0
+          ? `${way.category} is gone: none of its ${times(way.documents[0], 'document')} is left before sampling${by}.`
+          : `${way.category} loses ${percent(documents)} of its documents and ${percent(bytes)} of its bytes before sampling${by}.`,
+      advice: 'Right for a noisy source; for a curated one give it a rule set of its own.',
+      section: 'funnel',
+    };
+  });
+  if (lost.length > MOST) {
+    const rest = lost.slice(MOST).map(({ way }) => way.category);
+    found.push({
+      level: 'look',
+      text: `${rest.length} more categories lose over ${percent(LOSS)} of their documents: ${rest.slice(0, 12).join(', ')}${rest.length > 12 ? ' …' : ''}.`,
+      section: 'funnel',
+    });
+  } else if (lost.length === 0 && steps.length > 1)
+    found.push({ level: 'fine', text: `No category loses over ${percent(LOSS)} of its documents before sampling.`, section: 'funnel' });
+  return found;
+}
+
+function mixes(report: BuildReport): Finding[] {
+  if (report.buckets.length < 2) return [];
+  const off = mixSpreads(report)
+    .filter(({ worst }) => Math.abs(worst) > MIX)
+    .sort((a, b) => Math.abs(b.worst) - Math.abs(a.worst));
+  if (off.length === 0)
+    return [
+      {
+        level: 'fine',
+        text: `All ${report.buckets.length} buckets carry the same mix: every category within 1 percentage point of its share of the whole.`,
+        section: 'buckets',
+      },
+    ];
+  return off.slice(0, MOST).map(({ category, worst, worstBucket, share: own }, i) => ({
+    level: 'look',
+    text: `Bucket ${worstBucket} holds ${percent(own + worst)} ${category}, the whole ${percent(own)}: the mix is off by ${(Math.abs(worst) * 100).toFixed(1)} percentage points.${i === MOST - 1 && off.length > MOST ? ` ${off.length - MOST} more categories are off.` : ''}`,
+    advice: 'Few or very long documents cannot be dealt out evenly: take fewer buckets, or a shorter pack length.',
+    section: 'buckets',
+  }));
+}
+
+function packs(report: BuildReport): Finding[] {
+  const { fill, T, packs: n } = report.packing;
+  if (count(n) === 0) return [];
+  const text = `${times(n, 'pack')} of ${thousands(T)} tokens are ${percent(count(fill), 2)} full.`;
+  if (fill >= FILL) return [{ level: 'fine', text, section: 'packing' }];
+  return [
+    {
+      level: 'look',
+      text: `${text.slice(0, -1)}; ${thousands(n * T * (1 - count(fill)))} places hold padding, which costs compute and teaches nothing.`,
+      advice: 'Each bucket ends in packs that are not full: take fewer buckets, a shorter pack length, or more data.',
+      section: 'packing',
+    },
+  ];
+}
+
+function compression(report: BuildReport): Finding[] {
+  const poor = Object.entries(report.compression.charactersPerToken)
+    .filter(([, rate]) => count(rate) > 0 && rate < CHARACTERS_A_TOKEN)
+    .sort((a, b) => a[1] - b[1]);
+  if (poor.length === 0) return [];
+  const names = poor.slice(0, 4).map(([category, rate]) => `${category} ${rate.toFixed(2)}`);
+  return [
+    {
+      level: 'look',
+      text: `The tokenizer needs more than one token a character in ${times(poor.length, 'category', 'categories')}: ${names.join(', ')}${poor.length > 4 ? ' …' : ''} characters a token.`,
+      advice: 'A vocabulary grown for this text (scion vocab train) makes the same text cost less.',
+      section: 'packing',
+    },
+  ];
+}
+
+function scorers(report: BuildReport): Finding[] {
+  return Object.entries(report.scorers ?? {}).flatMap(([name, { auc }]) => {
+    const weak = Object.entries(auc).filter(([, value]) => count(value) < AUC);
+    if (weak.length === 0) return [];
+    const finding: Finding = {
+      level: 'look',
+      text: `The scorer ${name} tells some kinds badly: ${weak.map(([kind, value]) => `${kind} AUC ${count(value).toFixed(3)}`).join(', ')}.`,
+      advice: 'Do not cut by this score there, or give it examples of that kind.',
+      section: 'scores',
+    };
+    return [finding];
+  });
+}
+
+function time(report: BuildReport): Finding[] {
+  const all = sum(Object.values(report.seconds));
+  const [slowest] = Object.entries(report.seconds).sort((a, b) => b[1] - a[1]);
+  if (!slowest || all < 60 || slowest[1] < all / 2) return [];
+  return [
+    {
+      level: 'look',
+      text: `${slowest[0]} takes ${duration(slowest[1])} of ${duration(all)}.`,
+      advice: 'If builds are repeated, this is the step to make cheaper or to run on a sample first.',
+      section: 'time',
+    },
+  ];
+}
+
+/** All that is worth saying, what is broken first. */
+export function findings(report: BuildReport): Finding[] {
+  const all = [accounts, failures, losses, mostTaking, mixes, packs, scorers, compression, time].flatMap((look) => look(report));
+  const weight = { broken: 0, look: 1, fine: 2 };
+  return all.sort((a, b) => weight[a.level] - weight[b.level]);
+}
