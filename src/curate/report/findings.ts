@@ -11,6 +11,8 @@ import type { BuildReport } from './types.ts';
 export interface Finding {
   readonly level: 'broken' | 'look' | 'fine';
   readonly text: string;
+  /** Where it was found, one a line. */
+  readonly items?: readonly string[];
   /** What may be done. */
   readonly advice?: string;
   /** The section of the page that shows it. */
@@ -25,8 +27,8 @@ const FILL = 0.98;
 const AUC = 0.9;
 /** Below this the tokenizer writes much of a text as single bytes. */
 const CHARACTERS_A_TOKEN = 1;
-/** At most so many lines of one kind; the sections have the rest. */
-const MOST = 5;
+/** At most so many items of one kind; the sections have the rest. */
+const MOST = 8;
 
 const times = (n: number, one: string, many = `${one}s`): string => `${thousands(n)} ${n === 1 ? one : many}`;
 
@@ -46,7 +48,7 @@ function accounts(report: BuildReport): Finding[] {
   else if (left !== 0) {
     found.push({
       level: 'broken',
-      text: `${times(Math.abs(left), 'document')} ${left > 0 ? 'vanished without a reason' : 'are counted twice'}: ${thousands(read)} read, ${thousands(kept)} kept before sampling, ${thousands(dropped)} dropped.`,
+      text: `${times(Math.abs(left), 'document')} ${left > 0 ? 'vanished without a reason' : Math.abs(left) === 1 ? 'is counted twice' : 'are counted twice'}: ${thousands(read)} read, ${thousands(kept)} kept before sampling, ${thousands(dropped)} dropped.`,
       advice: 'This is a fault of the pipeline; please report it with report.json.',
       section: 'funnel',
     });
@@ -60,7 +62,7 @@ function accounts(report: BuildReport): Finding[] {
   if (tokensAfterSampling !== tokensPacked) {
     found.push({
       level: 'broken',
-      text: `${times(Math.abs(count(tokensAfterSampling) - count(tokensPacked)), 'token')} ${count(tokensAfterSampling) > count(tokensPacked) ? 'were lost' : 'came from nowhere'} while packing: ${thousands(tokensAfterSampling)} after sampling, ${thousands(tokensPacked)} packed.`,
+      text: `${times(Math.abs(count(tokensAfterSampling) - count(tokensPacked)), 'token')} ${count(tokensAfterSampling) > count(tokensPacked) ? 'went' : 'came from nowhere'} while packing: ${thousands(tokensAfterSampling)} after sampling, ${thousands(tokensPacked)} packed.`,
       advice: 'This is a fault of the pipeline; please report it with report.json.',
       section: 'packing',
     });
@@ -70,15 +72,17 @@ function accounts(report: BuildReport): Finding[] {
 }
 
 function failures(report: BuildReport): Finding[] {
-  return reasonRows(report)
-    .filter(({ reason }) => reason.endsWith('.failed'))
-    .slice(0, MOST)
-    .map(({ reason, documents }) => ({
+  const failed = reasonRows(report).filter(({ reason }) => reason.endsWith('.failed'));
+  if (failed.length === 0) return [];
+  return [
+    {
       level: 'look',
-      text: `The step ${reason.slice(0, -'.failed'.length)} failed on ${times(documents, 'document')}, which went.`,
-      advice: 'The examples carry the error; a rule or the text is at fault.',
+      text: 'Documents went because a step failed on them:',
+      items: listed(failed.map(({ reason, documents }) => `${reason.slice(0, -'.failed'.length)} on ${times(documents, 'document')}`)),
+      advice: 'Their examples carry the error; the rule or the text is at fault.',
       section: 'reasons',
-    }));
+    },
+  ];
 }
 
 function mostTaking(report: BuildReport): Finding[] {
@@ -106,30 +110,29 @@ function losses(report: BuildReport): Finding[] {
     .map((way) => ({ way, documents: 1 - share(way.documents[last], way.documents[0]), bytes: 1 - share(way.bytes[last], way.bytes[0]) }))
     .filter(({ way, documents }) => way.documents[0] > 0 && documents > LOSS)
     .sort((a, b) => b.way.bytes[0] * b.bytes - a.way.bytes[0] * a.bytes || b.documents - a.documents);
-  const found: Finding[] = lost.slice(0, MOST).map(({ way, documents, bytes }) => {
+  if (lost.length === 0) {
+    return steps.length > 1 ? [{ level: 'fine', text: `No category loses over ${percent(LOSS)} of its documents before sampling.`, section: 'funnel' }] : [];
+  }
+  const items = lost.map(({ way, documents, bytes }) => {
     const reason = mainReason(report, way.category);
     const by = reason ? `, most by ${reason.reason} (${thousands(reason.documents)})` : '';
-    return {
-      level: 'look',
-      text:
-        way.documents[last] === 0
-          ? `${way.category} is gone: none of its ${times(way.documents[0], 'document')} is left before sampling${by}.`
-          : `${way.category} loses ${percent(documents)} of its documents and ${percent(bytes)} of its bytes before sampling${by}.`,
-      advice: 'Right for a noisy source; for a curated one give it a rule set of its own.',
-      section: 'funnel',
-    };
+    return way.documents[last] === 0
+      ? `${way.category} is gone: none of its ${times(way.documents[0], 'document')} is left${by}`
+      : `${way.category} loses ${percent(documents)} of its documents and ${percent(bytes)} of its bytes${by}`;
   });
-  if (lost.length > MOST) {
-    const rest = lost.slice(MOST).map(({ way }) => way.category);
-    found.push({
+  return [
+    {
       level: 'look',
-      text: `${rest.length} more categories lose over ${percent(LOSS)} of their documents: ${rest.slice(0, 12).join(', ')}${rest.length > 12 ? ' …' : ''}.`,
+      text: `${times(lost.length, 'category loses', 'categories lose')} over ${percent(LOSS)} of the documents before sampling:`,
+      items: listed(items),
+      advice: 'Right for a noisy source; a curated one wants a rule set of its own.',
       section: 'funnel',
-    });
-  } else if (lost.length === 0 && steps.length > 1)
-    found.push({ level: 'fine', text: `No category loses over ${percent(LOSS)} of its documents before sampling.`, section: 'funnel' });
-  return found;
+    },
+  ];
 }
+
+/** The first of a list, and how many more. */
+const listed = (items: readonly string[]): string[] => (items.length > MOST ? [...items.slice(0, MOST), `and ${items.length - MOST} more`] : [...items]);
 
 function mixes(report: BuildReport): Finding[] {
   if (report.buckets.length < 2) return [];
@@ -144,12 +147,17 @@ function mixes(report: BuildReport): Finding[] {
         section: 'buckets',
       },
     ];
-  return off.slice(0, MOST).map(({ category, worst, worstBucket, share: own }, i) => ({
-    level: 'look',
-    text: `Bucket ${worstBucket} holds ${percent(own + worst)} ${category}, the whole ${percent(own)}: the mix is off by ${(Math.abs(worst) * 100).toFixed(1)} percentage points.${i === MOST - 1 && off.length > MOST ? ` ${off.length - MOST} more categories are off.` : ''}`,
-    advice: 'Few or very long documents cannot be dealt out evenly: take fewer buckets, or a shorter pack length.',
-    section: 'buckets',
-  }));
+  return [
+    {
+      level: 'look',
+      text: `The mix of the buckets is off by more than 1 percentage point in ${times(off.length, 'category', 'categories')}:`,
+      items: listed(
+        off.map(({ category, worst, worstBucket, share: own }) => `bucket ${worstBucket} holds ${percent(own + worst)} ${category}, the whole ${percent(own)}`),
+      ),
+      advice: 'Few or very long documents cannot be dealt out evenly: take fewer buckets, or a shorter pack length.',
+      section: 'buckets',
+    },
+  ];
 }
 
 function packs(report: BuildReport): Finding[] {

@@ -39,10 +39,10 @@ const WORDS = { broken: 'Broken', look: 'Look', fine: 'In order' } as const;
 
 /** The page as HTML text: one file, no script, nothing loaded. All text of documents is escaped; unseen characters are written out. */
 export function renderReport(report: BuildReport): string {
-  const lines = findings(report).map(
-    ({ level, text, advice, section }) =>
-      `<li class="${level}"><span class="level">${WORDS[level]}</span><span>${html(text)} <a href="#${section}" aria-label="to the section ${section}">Show</a>${advice ? `<br><span class="advice">${html(advice)}</span>` : ''}</span></li>`,
-  );
+  const lines = findings(report).map(({ level, text, items, advice, section }) => {
+    const list = items ? `<ul>${items.map((item) => `<li>${html(item)}</li>`).join('')}</ul>` : '<br>';
+    return `<li class="${level}"><span class="level">${WORDS[level]}</span><div>${html(text)} <a href="#${section}" aria-label="to the section ${section}">Show</a>${items || advice ? list : ''}${advice ? `<span class="advice">${html(advice)}</span>` : ''}</div></li>`;
+  });
   const links = SECTIONS.map(([id, name]) => `<a href="#${id}">${html(name)}</a>`).join('');
   const sections = SECTIONS.map(
     ([id, name, draw]) => `<section id="${id}" aria-labelledby="h-${id}"><h2 id="h-${id}">${html(name)}</h2>\n${draw(report)}</section>`,

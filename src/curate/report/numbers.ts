@@ -7,8 +7,12 @@ const known = (n: unknown): n is number => typeof n === 'number' && Number.isFin
 
 /** 1,234,567. */
 export const thousands = (n: number | null | undefined): string => (known(n) ? String(Math.round(n)).replace(/\B(?=(\d{3})+$)/g, ',') : '–');
-/** 12.3 %; whole tens and hundreds lose their zeros. */
-export const percent = (part: number | null | undefined, digits = 1): string => (known(part) ? `${(part * 100).toFixed(digits).replace(/\.0+$/, '')} %` : '–');
+/** 12.3 %; whole numbers lose their zeros; what is little but not nothing is not shown as 0. */
+export const percent = (part: number | null | undefined, digits = 1): string => {
+  if (!known(part)) return '–';
+  const text = (part * 100).toFixed(digits);
+  return Number(text) === 0 && part > 0 ? `< ${10 ** -digits} %` : `${text.replace(/\.0+$/, '')} %`;
+};
 /** 1.23 M. */
 export const short = (n: number | null | undefined): string => (known(n) ? si(n) : '–');
 /** 1.5 MiB. */

@@ -16,7 +16,7 @@ const rowsOf = (report: BuildReport, section: string, nth = 0): string[][] =>
 const said = (report: BuildReport, level: string) =>
   findings(report)
     .filter((one) => one.level === level)
-    .map(({ text }) => text);
+    .flatMap(({ text, items = [] }) => [text, ...items]);
 
 const HOSTILE = '</td></script><script>alert(1)</script><img src=x onerror=alert(2)>" onmouseover="alert(3)\u202egnp\u0000\x1b[31m\ud800 {{y}}';
 
@@ -25,10 +25,10 @@ describe('what to look at', () => {
     const look = said(buildReport(), 'look');
     // 3,697 poems: 31 % too short (1,146), then 26 equal, 101 near.
     expect(look).toContainEqual(
-      expect.stringMatching(/^zh_poetry loses 34\.4 % of its documents and 34\.4 % of its bytes before sampling, most by clean\.too-short \(1,146\)\.$/),
+      expect.stringMatching(/^zh_poetry loses 34\.4 % of its documents and 34\.4 % of its bytes, most by clean\.too-short \(1,146\)$/),
     );
     expect(look).toContainEqual(expect.stringMatching(/^clean\.too-short takes most: 1,246 documents, .* mostly zh_poetry \(1,146\)\.$/));
-    expect(look).toContainEqual(expect.stringMatching(/^The step clean failed on 2 documents/));
+    expect(look).toContainEqual(expect.stringMatching(/^clean on 2 documents$/));
     expect(look).toContainEqual(expect.stringMatching(/^The scorer quality tells some kinds badly: web AUC 0\.842\.$/));
     expect(look).toContainEqual(expect.stringMatching(/zh_poetry 0\.81 characters a token/));
     expect(look.some((text) => text.includes('en_stories'))).toBe(false);
@@ -43,7 +43,7 @@ describe('what to look at', () => {
     });
     expect(said(lost, 'broken')).toEqual([
       expect.stringMatching(/^9 documents vanished without a reason: 7,586 read/),
-      expect.stringMatching(/^100 tokens were lost while packing/),
+      expect.stringMatching(/^100 tokens went while packing/),
     ]);
     const twice = buildReport((report) => {
       report.drops['near.duplicate'] += 3;
@@ -58,7 +58,7 @@ describe('what to look at', () => {
       report.buckets[3].mix.zh_law *= 1.5;
       report.packing.fill = 0.93;
     });
-    expect(said(off, 'look')).toContainEqual(expect.stringMatching(/^Bucket 3 holds .* zh_law, the whole .* points/));
+    expect(said(off, 'look')).toContainEqual(expect.stringMatching(/^bucket 3 holds .* zh_law, the whole /));
     expect(said(off, 'look')).toContainEqual(expect.stringMatching(/93 % full; [\d,]+ places hold padding/));
   });
 

@@ -62,28 +62,35 @@ function categoryTable(report: BuildReport): string {
   const readBytes = sum(ways.map((way) => way.bytes[0]));
   const packed = sum(ways.map((way) => way.packed));
   const judged = steps.slice(1, last + 1);
-  const head = ['category', 'documents read', ...judged.map(({ step }) => `left by ${step}`), 'bytes left', 'of all bytes read', 'of all tokens packed'];
+  const head = [
+    'category',
+    'documents read',
+    'of all bytes read',
+    ...judged.map(({ step }) => `taken by ${step}`),
+    'documents left',
+    'bytes left',
+    'of all tokens packed',
+  ];
   const rows = shown.map((way) => {
-    const kept = judged.map((_, i) => {
-      const left = share(way.documents[i + 1], way.documents[0]);
-      const lost = way.documents[i] > 0 && way.documents[i + 1] / way.documents[i] < 0.8;
-      return cell(way.documents[0] === 0 ? '–' : percent(left), lost ? 'off' : undefined);
+    const read = way.documents[0];
+    const taken = judged.map((_, i) => {
+      const part = share(way.documents[i] - way.documents[i + 1], read);
+      return cell(part === 0 ? '·' : percent(part), part > 0.2 ? 'off' : undefined);
     });
+    const left = (values: readonly number[]) => (read === 0 ? '–' : percent(share(values[last], values[0])));
     return {
       cells: [
         clipped(way.category, 80),
-        thousands(way.documents[0]),
-        ...kept,
-        percent(share(way.bytes[last], way.bytes[0])),
+        thousands(read),
         percent(share(way.bytes[0], readBytes)),
+        ...taken,
+        left(way.documents),
+        left(way.bytes),
         packed > 0 ? percent(share(way.packed, packed)) : '–',
       ],
     };
   });
-  return (
-    table(head, rows, 'By category: the share of its documents that is left behind each step before sampling. Marked where one step takes more than a fifth.') +
-    cut
-  );
+  return table(head, rows, 'By category: what each step takes of the documents read, before sampling. Marked where a step takes more than a fifth.') + cut;
 }
 
 /** Reasons with counts, where they took from, and examples. */
@@ -94,7 +101,7 @@ export function reasonsSection(report: BuildReport): string {
   const most = reasons[0].documents;
   const { shown, cut } = firstOf(reasons, MOST_REASONS, 'reasons');
   const rows = shown.map(({ reason, documents, categories }) => {
-    const from = categories.slice(0, 3).map((one) => `${clipped(one.category, 60)} ${thousands(one.documents)}`);
+    const from = categories.slice(0, 4).map((one) => `${clipped(one.category, 60)} ${thousands(one.documents)}`);
     const rest = categories.length - from.length;
     return {
       cells: [
@@ -102,18 +109,17 @@ export function reasonsSection(report: BuildReport): string {
         thousands(documents),
         { html: bar(documents, most, `${reason}: ${thousands(documents)} documents`), kind: 'bar' },
         percent(share(documents, read)),
-        cell(`${from.join(', ')}${rest > 0 ? ` and ${rest} more` : ''}`, 'left wrap'),
       ],
-      under: examplesHtml(report, reason, documents),
+      under: `<p class="from">${from.length > 0 ? `from ${html(from.join(', '))}${rest > 0 ? ` and ${rest} more` : ''}` : ''}</p>${examplesHtml(report, reason, documents)}`,
     };
   });
-  return table(['reason', 'documents', cell('', 'bar'), 'of documents read', cell('from', 'left')], rows, 'Documents dropped, by reason.') + cut;
+  return table(['reason', 'documents', cell('', 'bar'), 'of documents read'], rows, 'Documents dropped, by reason.') + cut;
 }
 
 function examplesHtml(report: BuildReport, reason: string, documents: number): string {
   const examples = Object.hasOwn(report.examples, reason) ? report.examples[reason].slice(0, MOST_EXAMPLES) : [];
   if (examples.length === 0) return '';
-  return `<details><summary>${examples.length} of ${thousands(documents)}</summary>${examples.map((one) => documentHtml(one, TEXT)).join('')}</details>`;
+  return `<details><summary>Examples (${examples.length} of ${thousands(documents)})</summary>${examples.map((one) => documentHtml(one, TEXT)).join('')}</details>`;
 }
 
 /** Edits and flags, step by step. */
@@ -227,7 +233,7 @@ export function duplicatesSection(report: BuildReport): string {
       { cells: ['clusters', thousands(clusters), ''] },
       { cells: ['candidate pairs verified', thousands(pairsVerified), ''] },
     ],
-    'Duplicates.',
+    'How many went as duplicates.',
   );
   if (examples.length === 0) return counts;
   const { shown, cut } = firstOf(examples, MOST_PAIRS, 'pairs');
@@ -302,7 +308,7 @@ export function packingSection(report: BuildReport): string {
       { cells: ['full', percent(count(fill), 2)] },
       { cells: ['places of padding', thousands(count(packs) * count(T) * (1 - count(fill)))] },
     ],
-    'Packs.',
+    'How full the packs are.',
   );
   const { from, to } = powerRange([lengthHistogram]);
   const lengths =

@@ -26,7 +26,7 @@ export interface StackPart {
 /** Colours of the page: `--c0` to `--c11`. */
 export const COLOURS = 12;
 /** A part narrower than this has no room for its words on a phone. */
-const WORDS_FROM = 0.085;
+const WORDS_FROM = 0.115;
 
 /** Parts of a whole side by side, with their percentages where there is room. */
 export function stackedBar(parts: readonly StackPart[], text: string): string {
@@ -79,8 +79,8 @@ export function histogram(chart: Histogram): string {
   });
   const step = Math.ceil(n / MOST_WORDS);
   const words = edges.map((text, i) => {
-    if (i % step !== 0 && i !== n) return '';
-    if (i !== n && i + step > n && n % step !== 0 && n - i < step / 2) return '';
+    // The last border is always named; what stands too near to it is not.
+    if (i !== n && (i % step !== 0 || n - i < step)) return '';
     return `<text x="${at(i / n)}" y="${HEIGHT - 4}" class="${i === 0 ? 'start' : i === n ? 'end' : 'middle'}">${quoted(visible(text))}</text>`;
   });
   const lines = marks.map(
