@@ -85,28 +85,47 @@ export function wholeMix(report: BuildReport): Map<string, number> {
   return new Map([...mix].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1)));
 }
 
-/** How far the shares of a category in the buckets lie from its share of the whole, as differences of shares. */
+/** How far the shares of a category in the buckets lie from its share of the whole. */
 export interface MixSpread {
   readonly category: string;
   readonly tokens: number;
   /** Of all packed tokens. */
   readonly share: number;
-  /** Signed differences, one a bucket, in the order of the report. */
-  readonly differences: readonly number[];
-  /** The difference that is largest without its sign, and the bucket where it is. */
+  /** Least and greatest share in a bucket. */
+  readonly low: number;
+  readonly high: number;
+  /** The signed difference of shares that is largest without its sign, and the bucket where it is. */
   readonly worst: number;
   readonly worstBucket: number;
 }
 
+/** Categories in the order of `wholeMix`. Linear in the entries of the mixes: a bucket that lacks a category is met once. */
 export function mixSpreads(report: BuildReport): MixSpread[] {
   const whole = wholeMix(report);
   const total = sum(whole.values());
-  const sizes = report.buckets.map(({ mix }) => sum(Object.values(mix)));
+  const buckets = report.buckets.filter(({ mix }) => sum(Object.values(mix)) > 0);
+  const states = new Map([...whole].map(([category]) => [category, { low: Infinity, high: -Infinity, lowBucket: 0, highBucket: 0, seen: 0, absent: -1 }]));
+  buckets.forEach(({ bucket, mix }, i) => {
+    const size = sum(Object.values(mix));
+    for (const [category, tokens] of Object.entries(mix)) {
+      const state = states.get(category);
+      if (!state) continue;
+      const part = share(count(tokens), size);
+      if (part < state.low) Object.assign(state, { low: part, lowBucket: bucket });
+      if (part > state.high) Object.assign(state, { high: part, highBucket: bucket });
+      if (state.absent < 0 && state.seen < i) state.absent = state.seen;
+      state.seen++;
+    }
+  });
   return [...whole].map(([category, tokens]) => {
     const own = share(tokens, total);
-    const differences = report.buckets.map(({ mix }, i) => (sizes[i] === 0 ? 0 : share(count(mix[category]), sizes[i]) - own));
-    const at = differences.reduce((best, d, i) => (Math.abs(d) > Math.abs(differences[best]) ? i : best), 0);
-    return { category, tokens, share: own, differences, worst: differences[at] ?? 0, worstBucket: report.buckets[at]?.bucket ?? 0 };
+    const state = states.get(category);
+    if (!state || state.seen === 0) return { category, tokens, share: own, low: 0, high: 0, worst: 0, worstBucket: 0 };
+    if (state.seen < buckets.length) Object.assign(state, { low: 0, lowBucket: buckets[state.absent < 0 ? state.seen : state.absent].bucket });
+    const below = own - state.low;
+    const above = state.high - own;
+    const worst = below > above ? { worst: -below, worstBucket: state.lowBucket } : { worst: above, worstBucket: state.highBucket };
+    return { category, tokens, share: own, low: state.low, high: state.high, ...worst };
   });
 }
 

@@ -59,6 +59,10 @@ describe('what to look at', () => {
       report.packing.fill = 0.93;
     });
     expect(said(off, 'look')).toContainEqual(expect.stringMatching(/^bucket 3 holds .* zh_law, the whole /));
+    const lacking = buildReport((report) => {
+      delete report.buckets[6].mix.zh_encyclopedia;
+    });
+    expect(said(lacking, 'look')).toContainEqual(expect.stringMatching(/^bucket 6 holds 0 % zh_encyclopedia, the whole /));
     expect(said(off, 'look')).toContainEqual(expect.stringMatching(/93 % full; [\d,]+ places hold padding/));
   });
 

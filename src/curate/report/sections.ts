@@ -279,16 +279,14 @@ export function bucketsSection(report: BuildReport): string {
     'Training goes from bucket to bucket, so every bucket should look like the whole.',
   );
   const { shown: named, cut: cutNames } = firstOf(spreads, MOST_CATEGORIES, 'categories');
-  const legend = named.map(({ category, tokens, share: own, differences, worst, worstBucket }) => {
+  const legend = named.map(({ category, tokens, share: own, low, high, worst, worstBucket }) => {
     const colour = coloured.get(category);
-    const low = Math.min(...differences);
-    const high = Math.max(...differences);
     return {
       cells: [
         { html: `<span class="swatch" style="background:var(--c${colour ?? 'rest'})"></span>${html(clipped(category, 80))}` },
         thousands(tokens),
         percent(own),
-        `${percent(own + low)} – ${percent(own + high)}`,
+        `${percent(low)} – ${percent(high)}`,
         cell(`${points(worst)} in ${worstBucket}`, Math.abs(worst) > 0.01 ? 'off' : undefined),
       ],
     };
