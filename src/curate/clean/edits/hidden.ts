@@ -1,0 +1,93 @@
+/**
+ * Text that a page hides from people and shows to machines: HTML comments and elements that are not displayed. Those that
+ * give orders to a reading model are removed by every rule set; `all` removes the rest too. Orders in plain sight are
+ * only counted, since an article about them is a fair text. Everything found is looked at once; a search that failed is
+ * not tried again, so the time stays linear.
+ */
+import type { Tally } from '../../step.ts';
+
+/** Only so much of a hidden part is read for orders. */
+const MAX_READ = 2000;
+/** Longer than this, `<…>` is no tag. */
+const MAX_TAG = 1000;
+
+const ORDERS = [
+  /\b(?:ignore|disregard|forget|override|bypass)\b[^.]{0,60}\b(?:instructions?|prompts?|rules?|guidelines?|directions?|above|previous|prior)\b/i,
+  /\b(?:system prompt|you are now|from now on,? you|as an? (?:ai|llm|language model|assistant))\b/i,
+  /\b(?:llms?|language models?|chatgpt|gpt|assistants?|chatbots?|ai (?:models?|agents?|systems?|crawlers?)|ais?)\b[^.]{0,60}\b(?:must|should|shall|please|output|say|write|reveal|respond|reply|answer|recommend|print|include)\b/i,
+  /(?:忽略|无视|忘记|忘掉|不要理会|無視|忘記)[^。]{0,16}(?:指令|指示|提示|规则|規則|要求|以上|之前|前面|上述)/,
+  /系统提示词?|系統提示|你现在是|从现在起你|从现在开始，?你|作为(?:一个|一名)?(?:AI|人工智能|语言模型|大模型)|(?:大模型|语言模型|人工智能助手|AI)[^。]{0,16}(?:必须|应当|请|输出|回答)/,
+];
+const IN_SIGHT =
+  /(?:ignore|disregard|forget) (?:all |any |the |my |your )*(?:previous|prior|above|preceding|earlier) (?:instructions|prompts)|(?:忽略|无视|忘记)(?:以上|之前|前面|上述)的?(?:所有|全部|一切)?的?(?:指令|指示|提示)/gi;
+const NOT_SHOWN =
+  /\bstyle\s{0,4}=\s{0,4}["']?[^"'>]{0,200}(?:display\s{0,4}:\s{0,4}none|visibility\s{0,4}:\s{0,4}hidden|font-size\s{0,4}:\s{0,4}0(?![.\d])|opacity\s{0,4}:\s{0,4}0(?![.\d]))|\shidden(?=[\s>=/]|$)/i;
+const NAME = /^[a-z][a-z0-9-]{0,30}/i;
+
+/** True if the text, or the beginning of it, tells a reading model what to do. */
+export function isOrder(text: string): boolean {
+  if (text.length < 6) return false;
+  const read = text.length > MAX_READ ? text.slice(0, MAX_READ) : text;
+  return ORDERS.some((pattern) => pattern.test(read));
+}
+
+/** The text without hidden parts. */
+export function removeHidden(text: string, which: 'instructions' | 'all', tally: Tally): string {
+  if (text.includes('nstructions') || text.includes('rompts') || text.includes('指') || text.includes('提示')) {
+    const found = text.match(IN_SIGHT);
+    if (found) tally.count('clean.instruction-in-sight', found.length);
+  }
+  let at = text.indexOf('<');
+  if (at < 0) return text;
+  const parts: string[] = [];
+  /** Closing marks that do not come any more. */
+  const missing = new Set<string>();
+  const find = (mark: string, from: number): number => {
+    if (missing.has(mark)) return -1;
+    const found = text.indexOf(mark, from);
+    if (found < 0) missing.add(mark);
+    return found;
+  };
+  let from = 0;
+  while (at >= 0) {
+    let end = -1;
+    let hidden = '';
+    if (text.startsWith('<!--', at)) {
+      const close = find('-->', at + 4);
+      if (close >= 0) {
+        end = close + 3;
+        hidden = text.slice(at + 4, Math.min(close, at + 4 + MAX_READ));
+      }
+    } else if (isTagStart(text.charCodeAt(at + 1))) {
+      const close = find('>', at);
+      if (close >= 0 && close - at <= MAX_TAG) {
+        const tag = text.slice(at + 1, close);
+        const name = NAME.exec(tag)?.[0];
+        if (name && NOT_SHOWN.test(tag) && !tag.endsWith('/')) {
+          const last = find(`</${name}>`, close);
+          if (last >= 0) {
+            end = last + name.length + 3;
+            hidden = text.slice(close + 1, Math.min(last, close + 1 + MAX_READ));
+          }
+        }
+      }
+    }
+    if (end >= 0) {
+      const order = isOrder(hidden);
+      if (order || which === 'all') {
+        tally.count(order ? 'clean.hidden-instruction' : 'clean.hidden-text');
+        parts.push(text.slice(from, at));
+        from = end;
+      }
+    }
+    // A comment that stays is passed as a whole: what looks like a tag in it is none.
+    at = text.indexOf('<', Math.max(at + 1, end));
+  }
+  if (from === 0 && parts.length === 0) return text;
+  parts.push(text.slice(from));
+  return parts.join('');
+}
+
+function isTagStart(code: number): boolean {
+  return (code >= 97 && code <= 122) || (code >= 65 && code <= 90);
+}
