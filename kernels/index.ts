@@ -1242,7 +1242,7 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) nwg:
 // Formula: Y[n] = TABLE[ids[n] - first] where first <= ids[n] < first + count; ids >= vocabulary give zero rows (written by the window at 0).
 // Shapes: TABLE [count, D]; IDS u32 [N]; Y [N, D]; width is D / VEC.
 // Bindings: TABLE, Y (f32 or f16 storage each), IDS.
-// Constants: switch VEC. Grid x = D / VEC / 64, (y, z) = rows folded.
+// Constants: switch VEC. Grid x = D / VEC / 64, (y, z) = rows folded; switch FLAT (narrow rows): (x, y) = cells / 64 folded.
 // Numerics: a copy; one rounding where the dtypes differ.
 #include "lib/vec.wgsl"
 #include "lib/tensor.wgsl" NAME=TABLE BINDING=1 VEC=$(VEC)
@@ -1259,8 +1259,14 @@ struct Params {
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) nwg: vec3u) {
+#if FLAT
+  let cell = gid.y * nwg.x * 64u + gid.x;
+  let row = cell / P.width;
+  let c = cell % P.width;
+#else
   let c = gid.x;
   let row = gid.y + gid.z * nwg.y;
+#endif
   if (c >= P.width || row >= P.rows) { return; }
   let id = IDS[row];
   let i = row * P.width + c;
@@ -1276,7 +1282,7 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) nwg:
 // Formula: DTABLE[id(s) - first] += sum over k in starts[s] .. starts[s + 1] of DY[order[k]], for segments whose id lies in the window.
 // Shapes: DY [N, D]; ORDER, IDS u32 [N]; STARTS u32 [N + 1]; DTABLE [count, D]; width is D / VEC.
 // Bindings: DY, DTABLE (f32 or f16 storage each), ORDER, STARTS, IDS (id of each segment).
-// Constants: switch VEC. Grid x = D / VEC / 64, (y, z) = segments folded.
+// Constants: switch VEC. Grid x = D / VEC / 64, (y, z) = segments folded; switch FLAT (narrow rows): (x, y) = cells / 64 folded.
 // Numerics: f32 sums in order of position, in blocks of 256; the sum is added to the row once.
 #include "lib/vec.wgsl"
 #include "lib/tensor.wgsl" NAME=DY BINDING=1 VEC=$(VEC)
@@ -1294,8 +1300,14 @@ struct Params {
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) nwg: vec3u) {
+#if FLAT
+  let cell = gid.y * nwg.x * 64u + gid.x;
+  let s = cell / P.width;
+  let c = cell % P.width;
+#else
   let c = gid.x;
   let s = gid.y + gid.z * nwg.y;
+#endif
   if (c >= P.width || s >= P.segments) { return; }
   let row = IDS[s] - P.first;
   if (row >= P.count) { return; }

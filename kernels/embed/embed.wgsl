@@ -2,7 +2,7 @@
 // Formula: Y[n] = TABLE[ids[n] - first] where first <= ids[n] < first + count; ids >= vocabulary give zero rows (written by the window at 0).
 // Shapes: TABLE [count, D]; IDS u32 [N]; Y [N, D]; width is D / VEC.
 // Bindings: TABLE, Y (f32 or f16 storage each), IDS.
-// Constants: switch VEC. Grid x = D / VEC / 64, (y, z) = rows folded.
+// Constants: switch VEC. Grid x = D / VEC / 64, (y, z) = rows folded; switch FLAT (narrow rows): (x, y) = cells / 64 folded.
 // Numerics: a copy; one rounding where the dtypes differ.
 #include "lib/vec.wgsl"
 #include "lib/tensor.wgsl" NAME=TABLE BINDING=1 VEC=$(VEC)
@@ -19,8 +19,14 @@ struct Params {
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) nwg: vec3u) {
+#if FLAT
+  let cell = gid.y * nwg.x * 64u + gid.x;
+  let row = cell / P.width;
+  let c = cell % P.width;
+#else
   let c = gid.x;
   let row = gid.y + gid.z * nwg.y;
+#endif
   if (c >= P.width || row >= P.rows) { return; }
   let id = IDS[row];
   let i = row * P.width + c;

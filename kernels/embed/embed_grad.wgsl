@@ -2,7 +2,7 @@
 // Formula: DTABLE[id(s) - first] += sum over k in starts[s] .. starts[s + 1] of DY[order[k]], for segments whose id lies in the window.
 // Shapes: DY [N, D]; ORDER, IDS u32 [N]; STARTS u32 [N + 1]; DTABLE [count, D]; width is D / VEC.
 // Bindings: DY, DTABLE (f32 or f16 storage each), ORDER, STARTS, IDS (id of each segment).
-// Constants: switch VEC. Grid x = D / VEC / 64, (y, z) = segments folded.
+// Constants: switch VEC. Grid x = D / VEC / 64, (y, z) = segments folded; switch FLAT (narrow rows): (x, y) = cells / 64 folded.
 // Numerics: f32 sums in order of position, in blocks of 256; the sum is added to the row once.
 #include "lib/vec.wgsl"
 #include "lib/tensor.wgsl" NAME=DY BINDING=1 VEC=$(VEC)
@@ -20,8 +20,14 @@ struct Params {
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) nwg: vec3u) {
+#if FLAT
+  let cell = gid.y * nwg.x * 64u + gid.x;
+  let s = cell / P.width;
+  let c = cell % P.width;
+#else
   let c = gid.x;
   let s = gid.y + gid.z * nwg.y;
+#endif
   if (c >= P.width || s >= P.segments) { return; }
   let row = IDS[s] - P.first;
   if (row >= P.count) { return; }

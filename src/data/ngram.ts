@@ -121,6 +121,27 @@ export class ByteNgram {
     return this.at(symbols, context.length + 1, fromStart ? 0 : 1);
   }
 
+  /**
+   * The model as plain tables, one a length k: p_k(symbol | context) = share(context, symbol) + rest(context) * p_{k-1}, keys
+   * ascending. A known context without this symbol has share 0; an unknown one ends the climb.
+   */
+  tables(): { shares: [Float64Array, Float32Array]; rests: [Float64Array, Float32Array] }[] {
+    return this.levels.map(({ counts, contexts, discounts }) => {
+      const [, d1, d2, d3] = discounts;
+      const shareKeys = Float64Array.from(counts.keys()).sort();
+      const shares = Float32Array.from(shareKeys, (key) => {
+        const count = counts.get(key) ?? 0;
+        return (count - discounts[Math.min(count, 3)]) / (contexts.get(Math.floor(key / RADIX))?.total ?? 1);
+      });
+      const restKeys = Float64Array.from(contexts.keys()).sort();
+      const rests = Float32Array.from(restKeys, (key) => {
+        const f = contexts.get(key);
+        return f ? (d1 * f.n1 + d2 * f.n2 + d3 * f.n3) / f.total : 0;
+      });
+      return { shares: [shareKeys, shares], rests: [restKeys, rests] };
+    });
+  }
+
   /** Number of n-grams kept over all orders. */
   get size(): number {
     return this.levels.reduce((sum, level) => sum + level.counts.size, 0);

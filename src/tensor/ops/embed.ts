@@ -3,9 +3,9 @@
  * launch that serves the ids in it. The gradient uses no atomics: the host sorts the positions of a batch by id
  * (`batchTables` in src/data), and each distinct id's rows are summed in order and added to its row.
  */
-import type { Scalar, Value } from '../graph.ts';
+import { type Scalar, type Value, view } from '../graph.ts';
 import { cellGrid, vecOf } from '../lower/rows.ts';
-import type { Op } from '../op.ts';
+import { foldGrid, type Op } from '../op.ts';
 import { resolveScalar } from '../reference.ts';
 import { byteSize, type DType, require_, sizeOf } from '../types.ts';
 
@@ -19,6 +19,14 @@ export interface EmbedSegments {
   readonly segmentIds: Value;
   /** Name of the step scalar that counts valid segments; `segments` by default. */
   readonly segments?: string;
+}
+
+/** Rows of fewer units share workgroups: one each would leave most of its 64 lanes idle (an embedding bag has rows of one number). */
+const NARROW = 16;
+
+/** The grid of `rows` rows of `units` units; flat where they are narrow. */
+function gridOf(units: number, rows: number): readonly [number, number, number] {
+  return units < NARROW ? foldGrid(Math.ceil((units * rows) / 64)) : cellGrid(units, rows);
 }
 
 /** Inputs table, ids and optionally order, starts, segmentIds. */
@@ -43,7 +51,13 @@ export const EMBED: Op = {
     const [table, , order, starts, segmentIds] = node.inputs;
     require_('embed', order !== undefined, 'to be differentiated it needs the segment tables (order, starts, segmentIds)', node.inputs);
     g.contribute([0], ([into]) => [
-      node.graph.apply1(EMBED_GRAD, [dy, order, starts, segmentIds], { rows: table.shape[0], width: table.shape[1], segments: node.attrs.segments }, into),
+      // Seen under another shape, the rows' adjoint comes in that shape.
+      node.graph.apply1(
+        EMBED_GRAD,
+        [view(dy, node.outputs[0].shape), order, starts, segmentIds],
+        { rows: table.shape[0], width: table.shape[1], segments: node.attrs.segments },
+        into,
+      ),
     ]);
   },
   lower(l, node) {
@@ -54,10 +68,10 @@ export const EMBED: Op = {
     for (const w of l.windows(table)) {
       l.dispatch({
         kernel: 'embed/embed',
-        switches: { VEC, TABLE_F16: table.dtype === 'f16' },
+        switches: { VEC, FLAT: width / VEC < NARROW, TABLE_F16: table.dtype === 'f16' },
         bind: { TABLE: w.slice, Y: node.outputs[0], IDS: ids },
         params: { rows, width: width / VEC, first: w.row, count: w.rows, vocabulary },
-        grid: cellGrid(width / VEC, rows),
+        grid: gridOf(width / VEC, rows),
       });
     }
   },
@@ -93,10 +107,10 @@ export const EMBED_GRAD: Op = {
     for (const w of l.windows(dtable)) {
       l.dispatch({
         kernel: 'embed/embed_grad',
-        switches: { VEC, DTABLE_F16: dtable.dtype === 'f16' },
+        switches: { VEC, FLAT: width / VEC < NARROW, DTABLE_F16: dtable.dtype === 'f16' },
         bind: { DY: dy, DTABLE: w.slice, ORDER: order, STARTS: starts, IDS: segmentIds },
         params: { segments: (s) => Math.min(n, resolveScalar(segments, s)), width: width / VEC, first: w.row, count: w.rows },
-        grid: (s) => cellGrid(width / VEC, Math.min(n, resolveScalar(segments, s))),
+        grid: (s) => gridOf(width / VEC, Math.min(n, resolveScalar(segments, s))),
       });
     }
   },

@@ -41,6 +41,10 @@ const sizes: readonly Sizes[] = [
   { V: 11, D: 7, n: 13, table: 'f32', out: 'f32' },
   { V: 37, D: 20, n: 70, table: 'f32', out: 'f16' },
   { V: 37, D: 31, n: 70, table: 'f16', out: 'f16' },
+  // Rows of one number, more than one workgroup of them; and the widest rows that share workgroups, and the narrowest that do not.
+  { V: 500, D: 1, n: 900, table: 'f32', out: 'f32' },
+  { V: 41, D: 60, n: 70, table: 'f32', out: 'f32' },
+  { V: 41, D: 64, n: 70, table: 'f32', out: 'f32' },
   { V: 300, D: 32, n: 45, table: 'f16', out: 'f32' },
   // 4 KiB bindings: 32 rows of 128 bytes a window.
   { V: 101, D: 32, n: 29, table: 'f32', out: 'f32', limit: 4096 },
