@@ -8,8 +8,8 @@ import { isScionError } from '../../src/base/errors.ts';
 import { bytesReader } from '../../src/formats/bytes.ts';
 import type { FileReader } from '../../src/host/types.ts';
 
-/** Mutants a safetensors fuzz runs; other parsers take a part of it. `SCION_FUZZ` sets it. */
-export const FUZZ_COUNT = Number(process.env.SCION_FUZZ ?? 50_000);
+/** Mutants a safetensors fuzz runs; other parsers take a part of it. By the tier, or `SCION_FUZZ` sets it. */
+export const FUZZ_COUNT = Number(process.env.SCION_FUZZ ?? (process.env.SCION_TIER === 'full' ? 500_000 : 50_000));
 /** Chosen once a run and printed, so that a failure can be repeated. */
 export const FUZZ_SEED = Number(process.env.SCION_FUZZ_SEED ?? Date.now() % 2 ** 31);
 

@@ -289,7 +289,7 @@ describe('on a real disk', () => {
   });
 
   const kills = full ? 200 : 10;
-  it(`survives ${kills} kills at random moments`, { timeout: 20_000 + 2_000 * kills }, async () => {
+  it(`survives ${kills} kills at random moments`, { timeout: 60_000 + 10_000 * kills }, async () => {
     const random = new Random(5, 5);
     let last = 0;
     for (let i = 0; i < kills; i++) {

@@ -62,7 +62,7 @@ beforeAll(async () => {
 }, 120_000);
 afterAll(() => rmSync(folder, { recursive: true }));
 
-it(`killed ${KILLS} times at random moments, resumed each time: the same bits at the end`, { timeout: full ? 1_200_000 : 150_000 }, async () => {
+it(`killed ${KILLS} times at random moments, resumed each time: the same bits at the end`, { timeout: full ? 3_600_000 : 150_000 }, async () => {
   const seed = Date.now() % 2 ** 31;
   const random = new Random(seed, 1);
   const moments: number[] = [];
