@@ -131,6 +131,26 @@ describe('booleans', () => {
   });
 });
 
+describe('an optional flag', () => {
+  const OPTIONAL = { drops: { kind: 'optional', value: 'REASON', summary: 'drops' }, json: { kind: 'boolean', summary: 'JSON' } } as const;
+
+  test('takes the next word, or none before a flag or the end', () => {
+    expect(parseFlags(OPTIONAL, ['--drops', 'clean', 'x']).string('drops')).toBe('clean');
+    expect(parseFlags(OPTIONAL, ['x', '--drops', 'clean']).words).toEqual(['x']);
+    expect(parseFlags(OPTIONAL, ['--drops', '--json']).string('drops')).toBe('');
+    expect(parseFlags(OPTIONAL, ['--drops', '--', 'x']).string('drops')).toBe('');
+    expect(parseFlags(OPTIONAL, ['--drops', '--', 'x']).words).toEqual(['x']);
+    expect(parseFlags(OPTIONAL, ['--drops']).string('drops')).toBe('');
+    expect(parseFlags(OPTIONAL, ['--drops=']).string('drops')).toBe('');
+    expect(parseFlags(OPTIONAL, ['--drops=a=b']).string('drops')).toBe('a=b');
+    expect(parseFlags(OPTIONAL, []).has('drops')).toBe(false);
+  });
+
+  test('shows its word in brackets', () => {
+    expect(describeFlags(OPTIONAL).split('\n')[0]).toMatch(/^ {2}--drops \[REASON\] +drops$/);
+  });
+});
+
 describe('unknown flags', () => {
   test('name the nearest known one', () => {
     expect(refusal('--mdel', 'x')).toBe('unknown flag --mdel; did you mean --model? (--help lists them)');

@@ -5,8 +5,8 @@
  */
 import { ScionError } from '../base/errors.ts';
 
-/** What a flag takes. `list`: all words up to the next flag, repeatable. */
-export type FlagKind = 'string' | 'number' | 'integer' | 'boolean' | 'list';
+/** What a flag takes. `list`: all words up to the next flag, repeatable. `optional`: a word, or none before the next flag or the end. */
+export type FlagKind = 'string' | 'number' | 'integer' | 'boolean' | 'list' | 'optional';
 
 /** A flag as a command declares it. */
 export interface FlagSpec {
@@ -35,7 +35,7 @@ export class Flags {
     return this.values.has(name);
   }
 
-  /** A string flag; undefined if absent. */
+  /** A string flag; undefined if absent, '' for one of kind `optional` without its word. */
   string(name: string): string | undefined {
     const v = this.values.get(name);
     return typeof v === 'string' ? v : undefined;
@@ -145,6 +145,11 @@ export function parseFlags(specs: FlagSpecs, argv: readonly string[]): Flags {
       values.set(name, list);
       continue;
     }
+    if (spec.kind === 'optional') {
+      const follows = i + 1 < argv.length && !isFlag(argv[i + 1]) && argv[i + 1] !== '--';
+      values.set(name, inline ?? (follows ? argv[++i] : ''));
+      continue;
+    }
     const text = inline ?? argv[++i];
     if (text === undefined || (inline === undefined && isFlag(text)))
       throw new ScionError('usage', `--${name} needs a value${spec.value ? ` (${spec.value})` : ''}`);
@@ -158,7 +163,7 @@ export function describeFlags(specs: FlagSpecs): string {
   const left = Object.entries(specs).map(([name, s]) => {
     const value =
       s.kind === 'boolean' ? '' : ` ${s.value ?? (s.choices ? s.choices.join('|') : s.kind === 'list' ? 'WORD …' : s.kind === 'string' ? 'TEXT' : 'N')}`;
-    return `--${name}${value}`;
+    return `--${name}${s.kind === 'optional' ? ` [${value.trim()}]` : value}`;
   });
   const width = Math.min(34, Math.max(...left.map((l) => l.length)));
   return Object.values(specs)

@@ -23,7 +23,7 @@ interface DenoLike {
   exit(code: number): never;
   consoleSize(): { columns: number };
   stdin: { readable: ReadableStream<Uint8Array<ArrayBuffer>> };
-  stdout: { writeSync(bytes: Uint8Array): number };
+  stdout: { writeSync(bytes: Uint8Array): number; isTerminal(): boolean };
   stderr: { writeSync(bytes: Uint8Array): number; isTerminal(): boolean };
 }
 
@@ -106,6 +106,9 @@ export const denoTerminal: HostTerminal = {
   args: deno?.args ?? [],
   get isTerminal() {
     return deno.stderr.isTerminal();
+  },
+  get outIsTerminal() {
+    return deno.stdout.isTerminal();
   },
   get columns() {
     try {

@@ -112,6 +112,7 @@ export const nodeHost: Host = {
 export const nodeTerminal: HostTerminal = {
   args: process.argv.slice(2),
   isTerminal: process.stderr.isTTY === true,
+  outIsTerminal: process.stdout.isTTY === true,
   columns: process.stderr.columns ?? 100,
   out: (text) => {
     process.stdout.write(text);

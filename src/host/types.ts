@@ -125,7 +125,10 @@ export interface Host {
 /** What only the command line uses: arguments, standard streams, exit. */
 export interface HostTerminal {
   readonly args: string[];
+  /** True where messages (standard error) go to a person. */
   readonly isTerminal: boolean;
+  /** True where results (standard output) go to a person and not to a file or a program. */
+  readonly outIsTerminal: boolean;
   readonly columns: number;
   out(text: string): void;
   err(text: string): void;
