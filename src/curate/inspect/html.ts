@@ -40,7 +40,7 @@ function packHtml({ bucket, pack, T, used, segments }: ShownPack): string {
     );
     return `<div class="segment"><p class="from"><b>${i + 1} ${html(clipped(one.category, 80))}</b> · ${html(about)}</p><div class="text" dir="auto">${runs.join('')}</div></div>`;
   });
-  return `<p class="lead">${thousands(used)} of ${thousands(T)} places, ${segments.length} segments. <span class="masked">Text like this is read and not learnt.</span></p>${placesBar(T, segments, `Places of pack ${pack} of bucket ${bucket}`)}${body.join('\n')}`;
+  return `<p class="lead">${thousands(used)} of ${thousands(T)} places, ${segments.length} ${segments.length === 1 ? 'segment' : 'segments'}. <span class="masked">Text like this is read and not learnt.</span></p>${placesBar(T, segments, `Places of pack ${pack} of bucket ${bucket}`)}${body.join('\n')}`;
 }
 
 function bodyOf(view: Exclude<View, { kind: 'summary' }>): { readonly name: string; readonly body: string } {

@@ -43,10 +43,13 @@ const painted = ({ text, style }: Span, colour: boolean): string =>
 /** Spans as one line. */
 export const lineOf = (spans: readonly Span[], colour: boolean): string => spans.map((span) => painted(span, colour)).join('');
 
-/** Breaks spans into lines of at most `width` columns: at line feeds, else before a word, else inside one. */
+/** Breaks spans into lines of at most `width` columns: at line feeds, else at blanks and beside Chinese characters, else inside a word. */
 export function wrap(spans: readonly Span[], width: number): Span[][] {
   const out: Span[][] = [[]];
   let used = 0;
+  /** What no line may break in, in whatever styles. */
+  let word: Span[] = [];
+  let wordColumns = 0;
   const put = (text: string, style: Style): void => {
     const line = out[out.length - 1];
     const last = line[line.length - 1];
@@ -58,27 +61,38 @@ export function wrap(spans: readonly Span[], width: number): Span[][] {
     out.push([]);
     used = 0;
   };
-  for (const { text, style } of spans) {
-    for (const unit of unitsOf(text).flatMap((one) => (one.includes('\n') ? one.split(/(\n)/) : [one]))) {
-      if (unit === '') continue;
-      if (unit === '\n') {
-        feed();
-        continue;
-      }
-      const columns = columnsOf(unit);
-      if (used + columns > width && used > 0) {
-        feed();
-        if (unit.trim() === '') continue;
-      }
-      if (columns <= width) put(unit, style);
+  const endWord = (): void => {
+    if (used + wordColumns > width && used > 0) feed();
+    for (const { text, style } of word) {
+      if (wordColumns <= width) put(text, style);
       else {
-        for (const character of unit) {
+        for (const character of text) {
           if (used + columnsOf(character) > width) feed();
           put(character, style);
         }
       }
     }
+    word = [];
+    wordColumns = 0;
+  };
+  for (const { text, style } of spans) {
+    for (const unit of unitsOf(text).flatMap((one) => (one.includes('\n') ? one.split(/(\n)/) : [one]))) {
+      if (unit === '') continue;
+      const blank = unit.trim() === '';
+      if (blank || WIDE.test(unit)) endWord();
+      if (unit === '\n') feed();
+      else if (blank) {
+        // A blank that does not fit is what the line breaks at.
+        if (used + columnsOf(unit) <= width) put(unit, style);
+        else feed();
+      } else {
+        word.push({ text: unit, style });
+        wordColumns += columnsOf(unit);
+        if (WIDE.test(unit)) endWord();
+      }
+    }
   }
+  endWord();
   return out;
 }
 

@@ -345,6 +345,15 @@ describe('wrapping', () => {
     expect(columnsOf('a山é')).toBe(4);
     const lines = wrap([{ text: '山雨初停 word averyverylongword\nx', style: 'plain' }], 8).map((line) => line.map(({ text }) => text).join(''));
     expect(lines).toEqual(['山雨初停', 'word ', 'averyver', 'ylongwor', 'd', 'x']);
+    const glued = wrap(
+      [
+        { text: 'see [', style: 'plain' },
+        { text: 'ratio', style: 'gone' },
+        { text: '] 1.5 %', style: 'plain' },
+      ],
+      9,
+    );
+    expect(glued.map((line) => line.map(({ text }) => text).join(''))).toEqual(['see ', '[ratio] ', '1.5 %']);
     expect(wrap([], 8)).toEqual([[]]);
   });
 });

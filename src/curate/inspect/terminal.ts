@@ -178,7 +178,7 @@ function packLines({ bucket, pack, T, used, segments }: ShownPack, paper: Paper)
   const learnt = segments.reduce((sum, one) => sum + one.learnt, 0);
   const out = [
     heading(
-      `bucket ${bucket}, pack ${pack}: ${thousands(used)} of ${thousands(T)} places, ${segments.length} segments, ${thousands(learnt)} tokens learnt`,
+      `bucket ${bucket}, pack ${pack}: ${thousands(used)} of ${thousands(T)} places, ${segments.length} ${segments.length === 1 ? 'segment' : 'segments'}, ${thousands(learnt)} tokens learnt`,
       paper,
     ),
   ];
