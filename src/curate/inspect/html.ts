@@ -4,7 +4,7 @@
 import { clipped } from '../../base/markup.ts';
 import { renderReport } from '../report/index.ts';
 import { percent, thousands } from '../report/numbers.ts';
-import { documentHtml, html, page, table } from '../report/page.ts';
+import { cell, documentHtml, html, page, table } from '../report/page.ts';
 import { pairHtml } from '../report/sections.ts';
 import { stackedBar } from '../report/svg.ts';
 import type { DroppedDocument } from './folder.ts';
@@ -38,7 +38,7 @@ function packHtml({ bucket, pack, T, used, segments }: ShownPack): string {
     const runs = one.runs.map(({ text, learnt, mark }) =>
       mark ? `<code>${html(text)}</code>` : learnt ? html(text) : `<span class="masked">${html(text)}</span>`,
     );
-    return `<div class="segment"><p class="from"><b>${i + 1} ${html(clipped(one.category, 80))}</b> · ${html(about)}</p><div class="text" dir="auto">${runs.join('')}</div></div>`;
+    return `<div class="segment" style="border-color:var(--c${i % 2})"><p class="from"><b>${i + 1} ${html(clipped(one.category, 80))}</b> · ${html(about)}</p><div class="text" dir="auto">${runs.join('')}</div></div>`;
   });
   return `<p class="lead">${thousands(used)} of ${thousands(T)} places, ${segments.length} ${segments.length === 1 ? 'segment' : 'segments'}. <span class="masked">Text like this is read and not learnt.</span></p>${placesBar(T, segments, `Places of pack ${pack} of bucket ${bucket}`)}${body.join('\n')}`;
 }
@@ -79,13 +79,13 @@ function bodyOf(view: Exclude<View, { kind: 'summary' }>): { readonly name: stri
         `Buckets of packs of ${thousands(view.T)} tokens.`,
       );
       const packs = table(
-        ['pack', { html: 'places', kind: 'left stackcell' }, 'segments', 'free'],
+        ['pack', { html: 'places, %', kind: 'left stackcell' }, 'free', { html: 'documents, tokens', kind: 'left' }],
         view.packs.map(({ bucket, pack, T, used, segments }) => ({
           cells: [
             String(pack),
             { html: placesBar(T, segments, `Places of pack ${pack} of bucket ${bucket}`), kind: 'stackcell' },
-            thousands(segments.length),
             thousands(T - used),
+            cell(segments.map(({ category, length, from }) => `${from > 0 ? '…' : ''}${clipped(category, 60)} ${thousands(length)}`).join(' | '), 'left'),
           ],
         })),
         `The first packs of bucket ${view.packs[0]?.bucket ?? 0}, each with its documents in turn.`,

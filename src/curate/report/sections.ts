@@ -268,7 +268,7 @@ export function bucketsSection(report: BuildReport): string {
     cells: [String(bucket), line(`bucket ${bucket}`, mix), short(tokens), thousands(packs), percent(count(fill), 2)],
   }));
   const stacks = table(
-    ['bucket', cell('mix by tokens', 'left stackcell'), 'tokens', 'packs', 'full'],
+    ['bucket', cell('mix by tokens, %', 'left stackcell'), 'tokens', 'packs', 'full'],
     [
       ...rows,
       {

@@ -26,15 +26,15 @@ export interface StackPart {
 /** Colours of the page: `--c0` to `--c11`. */
 export const COLOURS = 12;
 /** A part narrower than this has no room for its words on a phone. */
-const WORDS_FROM = 0.115;
+const WORDS_FROM = 0.075;
 
-/** Parts of a whole side by side, with their percentages where there is room. */
+/** Parts of a whole side by side, with their parts in a hundred where there is room; whoever draws it says that these are percent. */
 export function stackedBar(parts: readonly StackPart[], text: string): string {
   let from = 0;
   const drawn = parts.map(({ name, share, colour }) => {
     const x = from;
     from += share;
-    const words = share >= WORDS_FROM ? `<text x="${at(x + share / 2)}" y="16" class="middle">${(share * 100).toFixed(0)} %</text>` : '';
+    const words = share >= WORDS_FROM ? `<text x="${at(x + share / 2)}" y="16" class="middle">${(share * 100).toFixed(0)}</text>` : '';
     return `<g>${title(`${name}: ${(share * 100).toFixed(2)} %`)}<rect x="${at(x)}" width="${at(share)}" height="22" style="fill:var(--c${colour < 0 ? 'rest' : colour})"/>${words}</g>`;
   });
   return `<svg class="stack" height="22" role="img">${title(text)}${drawn.join('')}</svg>`;
