@@ -50,7 +50,8 @@ async function readLists(paths: readonly string[], files: CleanResources | undef
   return lines;
 }
 
-class Cleaner implements MapStep {
+/** A `MapStep` that can also tell what its rules see. */
+export class Cleaner implements MapStep {
   readonly name = 'clean';
   readonly #config: ResolvedClean;
   readonly #rules: readonly { readonly rule: Rule; readonly limit: Threshold }[];

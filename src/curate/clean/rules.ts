@@ -73,6 +73,8 @@ const visible = ({ scan }: Measured): number => scan.characters - scan.classes[1
 /** The share of fewer lines than this says nothing. */
 const MIN_LINES = 4;
 const lineShare = (part: number, { scan }: Measured): number | null => (scan.lines.count < MIN_LINES ? null : part / scan.lines.count);
+/** A stray character or two are no reason, however short the text. */
+const MIN_DAMAGE = 5;
 /** A shorter text may well do without any of them: a poem, a caption. */
 const MIN_STOP_WORDS = 50;
 const MIN_STOP_CHARACTERS = 200;
@@ -125,7 +127,7 @@ export const RULES: readonly Rule[] = [
     'broken-text',
     'max',
     'share of replacement characters and lone surrogates, before they were removed',
-    (m) => share(m.broken, m.before),
+    (m) => (m.broken < MIN_DAMAGE ? 0 : share(m.broken, m.before)),
     0.005,
     0.005,
     0.005,
@@ -135,7 +137,7 @@ export const RULES: readonly Rule[] = [
     'invisible-text',
     'max',
     'share of zero-width, bidirectional and tag characters, before they were removed',
-    (m) => share(m.invisible, m.before),
+    (m) => (m.invisible < MIN_DAMAGE ? 0 : share(m.invisible, m.before)),
     0.02,
     0.02,
     0.02,

@@ -1,13 +1,15 @@
 /**
  * Text that a page hides from people and shows to machines: HTML comments and elements that are not displayed. Those that
  * give orders to a reading model are removed by every rule set; `all` removes the rest too. Orders in plain sight are
- * only counted, since an article about them is a fair text. Everything found is looked at once; a search that failed is
- * not tried again, so the time stays linear.
+ * only counted, since an article about them is a fair text. Each closing mark is looked for once between two
+ * places, so the time stays linear.
  */
 import type { Tally } from '../../step.ts';
 
 /** Only so much of a hidden part is read for orders. */
 const MAX_READ = 2000;
+/** A longer part is more likely one whose end was lost, and its text is seen. */
+const MAX_HIDDEN = 20_000;
 /** Longer than this, `<…>` is no tag. */
 const MAX_TAG = 1000;
 
@@ -33,20 +35,18 @@ export function isOrder(text: string): boolean {
 
 /** The text without hidden parts. */
 export function removeHidden(text: string, which: 'instructions' | 'all', tally: Tally): string {
-  if (text.includes('nstructions') || text.includes('rompts') || text.includes('指') || text.includes('提示')) {
-    const found = text.match(IN_SIGHT);
-    if (found) tally.count('clean.instruction-in-sight', found.length);
-  }
   let at = text.indexOf('<');
-  if (at < 0) return text;
+  if (at < 0) return countInSight(text, tally);
   const parts: string[] = [];
-  /** Closing marks that do not come any more. */
-  const missing = new Set<string>();
+  /** Where each closing mark was last found, from where it was last looked for; infinity: it does not come any more. */
+  const known = new Map<string, number>();
   const find = (mark: string, from: number): number => {
-    if (missing.has(mark)) return -1;
+    const last = known.get(mark);
+    if (last !== undefined && last >= from) return last;
     const found = text.indexOf(mark, from);
-    if (found < 0) missing.add(mark);
-    return found;
+    const place = found < 0 ? Number.POSITIVE_INFINITY : found;
+    known.set(mark, place);
+    return place;
   };
   let from = 0;
   while (at >= 0) {
@@ -54,18 +54,18 @@ export function removeHidden(text: string, which: 'instructions' | 'all', tally:
     let hidden = '';
     if (text.startsWith('<!--', at)) {
       const close = find('-->', at + 4);
-      if (close >= 0) {
+      if (close - at <= MAX_HIDDEN) {
         end = close + 3;
         hidden = text.slice(at + 4, Math.min(close, at + 4 + MAX_READ));
       }
     } else if (isTagStart(text.charCodeAt(at + 1))) {
       const close = find('>', at);
-      if (close >= 0 && close - at <= MAX_TAG) {
+      if (close - at <= MAX_TAG) {
         const tag = text.slice(at + 1, close);
         const name = NAME.exec(tag)?.[0];
         if (name && NOT_SHOWN.test(tag) && !tag.endsWith('/')) {
           const last = find(`</${name}>`, close);
-          if (last >= 0) {
+          if (last - at <= MAX_HIDDEN) {
             end = last + name.length + 3;
             hidden = text.slice(close + 1, Math.min(last, close + 1 + MAX_READ));
           }
@@ -83,9 +83,17 @@ export function removeHidden(text: string, which: 'instructions' | 'all', tally:
     // A comment that stays is passed as a whole: what looks like a tag in it is none.
     at = text.indexOf('<', Math.max(at + 1, end));
   }
-  if (from === 0 && parts.length === 0) return text;
+  if (from === 0 && parts.length === 0) return countInSight(text, tally);
   parts.push(text.slice(from));
-  return parts.join('');
+  return countInSight(parts.join(''), tally);
+}
+
+function countInSight(text: string, tally: Tally): string {
+  if (text.includes('nstructions') || text.includes('rompts') || text.includes('指') || text.includes('提示')) {
+    const found = text.match(IN_SIGHT);
+    if (found) tally.count('clean.instruction-in-sight', found.length);
+  }
+  return text;
 }
 
 function isTagStart(code: number): boolean {

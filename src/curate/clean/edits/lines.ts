@@ -140,7 +140,8 @@ export function editLines(text: string, rules: LineRules, tally: Tally): string 
     }
     if (first === last) {
       empty++;
-      goes = !inFence && empty > maxEmpty;
+      // C4 keeps no empty lines: they have no stop and no words.
+      goes = !inFence && (empty > maxEmpty || (c4 !== null && start < n && (c4.terminal || c4.minWords > 0)));
       if (rules.space !== 'off' && end > start) put = '';
     } else {
       empty = 0;
@@ -153,10 +154,11 @@ export function editLines(text: string, rules: LineRules, tally: Tally): string 
           goes = true;
         } else if (c4) {
           let line = text.slice(first, last);
+          if (first > start || last < end) put = line;
           if (cited && line.includes('[')) {
             const bare = line.replace(CITATION, '');
             if (bare !== line) {
-              put = text.slice(start, first) + bare;
+              put = bare;
               line = bare;
             }
           }
