@@ -4,7 +4,7 @@
  * seeded. Pages are passages of about 2,000 characters; documents are split, and a bad page stays on the side of the document it
  * was made from. Fits on the device, writes the same features for `score-peer.py`, prints AUC by kind as JSON.
  *
- * `node bench/data/score.ts [--out FOLDER] [--peer PYTHON] [--quick]`
+ * `node bench/data/score.ts [--out FOLDER] [--peer PYTHON] [--C N] [--features JSON] [--features-only]`
  */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -154,6 +154,7 @@ for (const [name, { rows, pages: side }] of Object.entries({ train: training, te
 }
 writeFileSync(join(out, 'setup.json'), JSON.stringify({ width: training.rows.width, C, kinds }));
 
+if (process.argv.includes('--features-only')) process.exit(0);
 const device = await GpuDevice.open();
 const fitBegan = performance.now();
 const fit = await fitLinear(device, training.rows, {

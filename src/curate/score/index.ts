@@ -50,7 +50,7 @@ export async function createScorer(config: unknown, resources: { readonly files:
       const scores: Record<string, number> = { ...doc.scores };
       const tags = new Set(doc.tags);
       for (const { scorer, name, tagAt } of classifiers) {
-        const p = scorer.score(scanner);
+        const p = scorer.score(text, scanner);
         const { labels } = scorer.card;
         if (p.length === 1) {
           scores[name] = rounded(p[0]);

@@ -94,11 +94,11 @@ export class LinearScorer {
     }
   }
 
-  /** Probability of each class; of two classes, of the second alone. The scanner holds the scanned text. */
-  score(scanner: UnitScanner): Float64Array {
+  /** Probability of each class; of two classes, of the second alone. The scanner holds `text`. */
+  score(text: string, scanner: UnitScanner): Float64Array {
     const O = this.#logits.length;
     const sum = new Float64Array(O);
-    this.#extractor.each(scanner, (_, passages) => {
+    this.#extractor.each(text, scanner, (_, passages) => {
       rowLogits(this.#extractor.ids, this.#extractor.values, 0, this.#extractor.count, this.#model, this.#logits);
       toProbabilities(this.#logits);
       for (let o = 0; o < O; o++) sum[o] += this.#logits[o] / passages;

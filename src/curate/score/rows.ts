@@ -28,7 +28,7 @@ export class RowBuilder {
   /** Adds a document's passages. @throws ScionError `input` where there are too many numbers for one fit. */
   add(text: string, label: number): void {
     const x = this.#extractor;
-    x.each(this.#scanner.scan(text), () => {
+    x.each(text, this.#scanner.scan(text), () => {
       if (this.#used + x.count > MAX_NUMBERS)
         throw new ScionError('input', `training a classifier: more than ${MAX_NUMBERS} numbers after ${this.documents} documents; give fewer, or set limit`, {
           documents: this.documents,
