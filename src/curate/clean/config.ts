@@ -55,8 +55,7 @@ const Drops = z.strictObject(Object.fromEntries(RULES.map(({ name, side, about }
 
 const scriptNames = Object.keys(SCRIPTS) as [ScriptName, ...ScriptName[]];
 
-/** What `createCleaner` takes. */
-export const CleanConfig = z.strictObject({
+const Plain = z.strictObject({
   rules: z
     .enum([...RULE_SETS, 'none'])
     .default('web')
@@ -76,11 +75,19 @@ export const CleanConfig = z.strictObject({
   blockHostFiles: z.array(z.string()).default([]).describe('files of such hosts, one a line'),
 });
 
+/** What `createCleaner` takes. */
+export const CleanConfig = Plain.extend({
+  categories: z
+    .record(z.string(), z.union([z.enum([...RULE_SETS, 'none']), Plain]))
+    .default({})
+    .describe('another set or configuration for some categories, whole names or patterns with *; the first that fits counts'),
+});
+
 export type CleanConfig = z.infer<typeof CleanConfig>;
 export type CleanConfigInput = z.input<typeof CleanConfig>;
 
 /** A configuration with every edit and every threshold filled in. */
-export interface ResolvedClean extends Omit<CleanConfig, 'edits' | 'drops' | 'rules'> {
+export interface ResolvedClean extends Omit<CleanConfig, 'edits' | 'drops' | 'rules' | 'categories'> {
   readonly edits: Edits;
   readonly thresholds: ReadonlyMap<string, Threshold>;
 }
@@ -121,11 +128,16 @@ export function lineRules(edits: Edits): LineRules | null {
   return { space, boilerplate, pageNumbers, fences, c4 };
 }
 
-/** Checks a configuration and fills it in. A `usage` error names what is wrong. */
-export function resolveClean(input: unknown): ResolvedClean {
+/** Checks a configuration. A `usage` error names what is wrong. A bare name is the rule set as it is. */
+export function parseClean(input: unknown): CleanConfig {
   const parsed = CleanConfig.safeParse(typeof input === 'string' ? { rules: input } : (input ?? {}));
   if (!parsed.success) throw new ScionError('usage', `the configuration of clean is not right: ${z.prettifyError(parsed.error)}`, { input });
-  const { rules, edits, drops, ...rest } = parsed.data;
+  return parsed.data;
+}
+
+/** Fills in what the rule set gives. */
+export function resolveClean(config: z.infer<typeof Plain>): ResolvedClean {
+  const { rules, edits, drops, ...rest } = config;
   const thresholds = new Map<string, Threshold>();
   for (const { name, defaults } of RULES) {
     const begin: Threshold = rules === 'none' ? { spaced: null, unspaced: null } : defaults[rules];

@@ -10,7 +10,7 @@ import { docText } from '../../data/doc.ts';
 import type { HostFiles } from '../../host/types.ts';
 import type { Drop, MapStep, Tally } from '../step.ts';
 import { HostList, hostOf, WordFinder } from './blocklists.ts';
-import { type CleanConfigInput, lineRules, type ResolvedClean, resolveClean } from './config.ts';
+import { type CleanConfigInput, lineRules, parseClean, type ResolvedClean, resolveClean } from './config.ts';
 import { editCharacters, type Removed } from './edits/characters.ts';
 import { removeHidden } from './edits/hidden.ts';
 import { editLines } from './edits/lines.ts';
@@ -23,7 +23,7 @@ import { Repetition } from './repetition.ts';
 import { type Measured, RULES, type Rule, reasonOf, type Threshold } from './rules.ts';
 import { Scan, WordSet } from './scan.ts';
 
-export { CleanConfig, type CleanConfigInput, resolveClean } from './config.ts';
+export { CleanConfig, type CleanConfigInput } from './config.ts';
 export { CLEAN_REASONS, CLEAN_TALLIES, RULE_SETS, RULES, type RuleSet } from './rules.ts';
 
 /** Gopher's eight English ones. The Chinese are the commonest of modern and of classical prose, in both scripts. */
@@ -50,8 +50,13 @@ async function readLists(paths: readonly string[], files: CleanResources | undef
   return lines;
 }
 
-/** A `MapStep` that can also tell what its rules see. */
-export class Cleaner implements MapStep {
+/** A step that can also tell what its rules see. */
+export interface CleanStep extends MapStep {
+  /** What each rule measures in a document as it is, without edits; null where it does not apply. */
+  values(doc: Doc): Record<string, number | null>;
+}
+
+class Cleaner implements CleanStep {
   readonly name = 'clean';
   readonly #config: ResolvedClean;
   readonly #rules: readonly { readonly rule: Rule; readonly limit: Threshold }[];
@@ -107,7 +112,6 @@ export class Cleaner implements MapStep {
     return doc;
   }
 
-  /** What the rules of the table see, by name: for looking into a document. */
   values(doc: Doc): Record<string, number | null> {
     const measured = this.#measure(doc, docText(doc), { before: docText(doc).length, invisible: 0, broken: 0, hiddenInstructions: 0, masked: 0 });
     return Object.fromEntries(RULES.map(({ name, measure }) => [name, measure(measured)]));
@@ -227,18 +231,12 @@ function shown(value: number): string {
   return Number.isInteger(value) ? String(value) : value.toPrecision(3);
 }
 
-/**
- * The step that cleans. `config` is the name of a rule set or an object of `CleanConfig`; lists in files are read through
- * `files`. Throws `usage` for a configuration that is not right. The step keeps its tables between documents, nothing else.
- */
-export async function createCleaner(config: CleanConfigInput | string = {}, files?: CleanResources): Promise<Cleaner> {
-  const resolved = resolveClean(config);
+async function build(resolved: ResolvedClean, files: CleanResources | undefined): Promise<Cleaner> {
   const { blockWords, blockWordFiles, blockHosts, blockHostFiles, languages, tagLanguage, edits } = resolved;
   if (!files && blockWordFiles.length + blockHostFiles.length > 0) {
     throw new ScionError(
       'usage',
       `clean was asked to read ${[...blockWordFiles, ...blockHostFiles].join(', ')}, but was given no way to read files. Hand over the host's files.`,
-      {},
     );
   }
   const words = new WordFinder([...blockWords, ...(await readLists(blockWordFiles, files))]);
@@ -246,4 +244,63 @@ export async function createCleaner(config: CleanConfigInput | string = {}, file
   const simplify = edits.simplify === 'off' ? null : await createSimplifier(edits.simplify);
   const detect = languages.length > 0 || tagLanguage ? await createLanguageDetector() : null;
   return new Cleaner(resolved, words, hosts, simplify, detect);
+}
+
+/** Cleans each category with the cleaner of the first name or pattern that fits it. */
+class CleanerByCategory implements CleanStep {
+  readonly name = 'clean';
+  readonly #otherwise: Cleaner;
+  readonly #patterns: readonly (readonly [parts: readonly string[], Cleaner])[];
+  readonly #known = new Map<string, Cleaner>();
+
+  constructor(otherwise: Cleaner, patterns: readonly (readonly [string, Cleaner])[]) {
+    this.#otherwise = otherwise;
+    this.#patterns = patterns.map(([pattern, cleaner]) => [pattern.split('*'), cleaner]);
+  }
+
+  apply(doc: Doc, tally: Tally): Doc | Drop {
+    return this.#of(doc.category).apply(doc, tally);
+  }
+
+  values(doc: Doc): Record<string, number | null> {
+    return this.#of(doc.category).values(doc);
+  }
+
+  #of(category: string): Cleaner {
+    const known = this.#known.get(category);
+    if (known) return known;
+    const found = this.#patterns.find(([parts]) => fits(category, parts))?.[1] ?? this.#otherwise;
+    // Names of categories come from the data: keep only so many.
+    if (this.#known.size < 10_000) this.#known.set(category, found);
+    return found;
+  }
+}
+
+/** True if the parts of a pattern, split at its stars, stand in the name in their order. */
+function fits(name: string, parts: readonly string[]): boolean {
+  const last = parts[parts.length - 1];
+  if (parts.length === 1) return name === last;
+  if (!name.startsWith(parts[0])) return false;
+  let at = parts[0].length;
+  for (const part of parts.slice(1, -1)) {
+    const found = name.indexOf(part, at);
+    if (found < 0) return false;
+    at = found + part.length;
+  }
+  return name.length - at >= last.length && name.endsWith(last);
+}
+
+/**
+ * The step that cleans. `config` is the name of a rule set or an object of `CleanConfig`; lists in files are read through
+ * `files`. Throws `usage` for a configuration that is not right. The step keeps its tables between documents, nothing else.
+ */
+export async function createCleaner(config: CleanConfigInput | string = {}, files?: CleanResources): Promise<CleanStep> {
+  const { categories, ...plain } = parseClean(config);
+  const otherwise = await build(resolveClean(plain), files);
+  const patterns: [string, Cleaner][] = [];
+  for (const [pattern, other] of Object.entries(categories)) {
+    const { categories: _, ...own } = typeof other === 'string' ? parseClean(other) : { ...other, categories: {} };
+    patterns.push([pattern, await build(resolveClean(own), files)]);
+  }
+  return patterns.length === 0 ? otherwise : new CleanerByCategory(otherwise, patterns);
 }

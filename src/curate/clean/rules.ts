@@ -72,7 +72,7 @@ const share = (part: number, whole: number): number => (whole > 0 ? part / whole
 const visible = ({ scan }: Measured): number => scan.characters - scan.classes[1] - scan.classes[2];
 /** The share of fewer lines than this says nothing. */
 const MIN_LINES = 4;
-const lineShare = (part: number, { scan }: Measured): number | null => (scan.lines.count < MIN_LINES ? null : part / scan.lines.count);
+const lineShare = (part: number, { scan }: Measured): number | null => (scan.lines.total < MIN_LINES ? null : part / scan.lines.total);
 /** A stray character or two are no reason, however short the text. */
 const MIN_DAMAGE = 5;
 /** A shorter text may well do without any of them: a poem, a caption. */

@@ -12,7 +12,7 @@ const ROLES = 255 - CLASS_BITS;
 const { WORD, SINGLE, MARK, HIGH, SPACE, NEWLINE } = ROLE;
 const { DIGIT, PUNCTUATION, LATIN, SPACE: CLASS_SPACE, NEWLINE: CLASS_NEWLINE } = CLASS;
 
-/** Words beyond this many are counted, but not looked at for repetition: it bounds memory (12 bytes a word). */
+/** Words and lines beyond this many are counted, but not looked at for repetition: it bounds memory (12 bytes each). */
 export const MAX_TOKENS = 1 << 21;
 
 /** Words of at least so many characters are rare in prose; their share tells encoded data. Addresses do not count. */
@@ -76,14 +76,24 @@ export class WordSet {
   }
 }
 
-/** Lines or paragraphs: where they stand and a hash of each. Grows, never shrinks. */
+/** Lines or paragraphs: where they stand and a hash of each, up to `MAX_TOKENS`. Grows, never shrinks. */
 export class Spans {
   starts = new Int32Array(256);
   ends = new Int32Array(256);
   hashes = new Int32Array(256);
+  /** Kept here. */
   count = 0;
+  /** Seen in all. */
+  total = 0;
+
+  clear(): void {
+    this.count = 0;
+    this.total = 0;
+  }
 
   add(start: number, end: number, hash: number): void {
+    this.total++;
+    if (this.count === MAX_TOKENS) return;
     if (this.count === this.starts.length) {
       for (const name of ['starts', 'ends', 'hashes'] as const) {
         const grown = new Int32Array(this.count * 2);
@@ -146,8 +156,8 @@ export class Scan {
     const seen = this.#seen;
     const lines = this.lines;
     const paragraphs = this.paragraphs;
-    lines.count = 0;
-    paragraphs.count = 0;
+    lines.clear();
+    paragraphs.clear();
     let tokens = 0;
     let kept = 0;
     let end = 0;

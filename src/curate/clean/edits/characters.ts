@@ -71,8 +71,12 @@ function joinsAt(text: string, at: number): boolean {
   return (before === 0xfe0f || (before >= 0xdc00 && before <= 0xdfff) || isEmoji(before)) && isEmoji(after);
 }
 
+/** What two replacement characters become where UTF-8 is read as GBK. */
+const REPLACED_TWICE = '锟斤拷';
+
 /** The text without them; what went is counted in `tally` and `removed`. */
-export function editCharacters(text: string, edits: CharacterEdits, tally: Tally, removed: Removed): string {
+export function editCharacters(given: string, edits: CharacterEdits, tally: Tally, removed: Removed): string {
+  const text = edits.controls && given.includes(REPLACED_TWICE) ? given.replaceAll(REPLACED_TWICE, '\ufffd\ufffd') : given;
   const n = text.length;
   const counts = new Int32Array(KINDS);
   let parts: string[] | null = null;

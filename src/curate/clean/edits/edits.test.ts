@@ -86,6 +86,7 @@ describe('characters', () => {
       counts: { 'clean.controls': 3, 'clean.replacement': 1, 'clean.surrogates': 2 },
       removed: { invisible: 0, broken: 3 },
     });
+    expect(edit('古锟斤拷今')).toEqual({ text: '古今', counts: { 'clean.replacement': 2 }, removed: { invisible: 0, broken: 2 } });
     expect(edit('a\u200bb\ufeffc\u00add\u202eevil\u202c\u2066x\u2069')).toEqual({
       text: 'abcdevilx',
       counts: { 'clean.zero-width': 3, 'clean.bidi': 4 },
@@ -141,6 +142,12 @@ describe('hidden text', () => {
   it('counts orders in plain sight and leaves them', () => {
     const text = 'Attackers write "ignore all previous instructions" there.';
     expect(remove(text, 'all')).toEqual([text, { 'clean.instruction-in-sight': 1 }]);
+  });
+
+  it('scripts, styles and what is moved out of the page', () => {
+    expect(remove('a<script>let x = 1;</script>b<style type="text/css">p {}</style>c<span style="position:absolute; left:-9999px">d</span>', 'all')[0]).toBe(
+      'abc',
+    );
   });
 
   it('a part whose end was lost is not taken for hidden', () => {

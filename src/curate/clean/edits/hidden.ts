@@ -23,7 +23,9 @@ const ORDERS = [
 const IN_SIGHT =
   /(?:ignore|disregard|forget) (?:all |any |the |my |your )*(?:previous|prior|above|preceding|earlier) (?:instructions|prompts)|(?:忽略|无视|忘记)(?:以上|之前|前面|上述)的?(?:所有|全部|一切)?的?(?:指令|指示|提示)/gi;
 const NOT_SHOWN =
-  /\bstyle\s{0,4}=\s{0,4}["']?[^"'>]{0,200}(?:display\s{0,4}:\s{0,4}none|visibility\s{0,4}:\s{0,4}hidden|font-size\s{0,4}:\s{0,4}0(?![.\d])|opacity\s{0,4}:\s{0,4}0(?![.\d]))|\shidden(?=[\s>=/]|$)/i;
+  /\bstyle\s{0,4}=\s{0,4}["']?[^"'>]{0,200}(?:display\s{0,4}:\s{0,4}none|visibility\s{0,4}:\s{0,4}hidden|font-size\s{0,4}:\s{0,4}0(?![.\d])|opacity\s{0,4}:\s{0,4}0(?![.\d])|(?:left|top|text-indent)\s{0,4}:\s{0,4}-\d{3,})|\shidden(?=[\s>=/]|$)/i;
+/** Elements that hold no text for people. */
+const MACHINE = /^(?:script|style|template)$/i;
 const NAME = /^[a-z][a-z0-9-]{0,30}/i;
 
 /** True if the text, or the beginning of it, tells a reading model what to do. */
@@ -63,7 +65,7 @@ export function removeHidden(text: string, which: 'instructions' | 'all', tally:
       if (close - at <= MAX_TAG) {
         const tag = text.slice(at + 1, close);
         const name = NAME.exec(tag)?.[0];
-        if (name && NOT_SHOWN.test(tag) && !tag.endsWith('/')) {
+        if (name && !tag.endsWith('/') && ((which === 'all' && MACHINE.test(name)) || NOT_SHOWN.test(tag))) {
           const last = find(`</${name}>`, close);
           if (last - at <= MAX_HIDDEN) {
             end = last + name.length + 3;
