@@ -17,4 +17,7 @@ export type Task<I = unknown, O = unknown> = (input: I, context: TaskContext) =>
 /** Loads tasks by name. Add a line here for a new kind of work. */
 export const TASKS: Readonly<Record<string, () => Promise<Task<never>>>> = {
   echo: async () => async (input: unknown) => input,
+  'dedup.sketch': async () => (await import('../dedup/sketch.ts')).sketchTask,
+  'dedup.verify': async () => (await import('../dedup/verify.ts')).verifyTask,
+  'dedup.verdict': async () => (await import('../dedup/verdict.ts')).verdictTask,
 };
