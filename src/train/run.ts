@@ -7,7 +7,6 @@
 import { joinPath } from '../base/path.ts';
 import { exportHf } from '../checkpoint/hf.ts';
 import type { ReadParameter } from '../checkpoint/source.ts';
-import { PackLoader } from '../data/loader.ts';
 import type { DeviceOptions } from '../gpu/device.ts';
 import { GpuDevice } from '../gpu/device.ts';
 import type { DeviceFacts } from '../gpu/facts.ts';
@@ -18,7 +17,7 @@ import { saveTokenizer, type Tokenizer } from '../text/tokenizer.ts';
 import type { RunData } from './data.ts';
 import { planTraining, type TrainPlans, type TrainSetup } from './programs.ts';
 import { joinHooks, RunFolder } from './run-folder.ts';
-import { Trainer, type TrainHooks, type TrainResult } from './trainer.ts';
+import { type BatchSource, Trainer, type TrainHooks, type TrainResult } from './trainer.ts';
 
 /** What a run is made of. */
 export interface RunOptions {
@@ -72,7 +71,9 @@ export class Run {
         ? null
         : await RunFolder.open({ dir: out, config: describeRun(options), version: options.version, resume: options.resume, keep: options.keep });
     let opened: GpuDevice | null = null;
+    let source: BatchSource | null = null;
     try {
+      source = data.open(setup.batch, options.seed);
       // What the caller forces stands; else a resume runs the kernels its checkpoint was made with.
       const frozen: DeviceOptions = { ...(await folder?.kernels()), ...options.device };
       opened = await GpuDevice.open(frozen);
@@ -87,7 +88,7 @@ export class Run {
         schedule: options.schedule,
         steps: options.schedule.steps,
         accumulate: options.accumulate,
-        source: new PackLoader(data.train, { B: setup.batch, seed: options.seed }),
+        source,
         validation: data.validation,
         validateEvery: options.validateEvery,
         saveEvery: options.saveEvery,
@@ -111,6 +112,7 @@ export class Run {
     } catch (error) {
       await folder?.close();
       opened?.destroy();
+      await source?.close?.();
       throw error;
     }
   }
@@ -145,7 +147,7 @@ export function describeRun(options: RunOptions): Record<string, unknown> {
     schedule: options.schedule,
     accumulate: options.accumulate,
     seed: options.seed,
-    packs: options.data.train.length,
+    packs: options.data.packs,
     trainBytes: options.data.trainBytes,
     ...options.about,
   };

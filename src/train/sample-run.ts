@@ -8,7 +8,7 @@ import { makeConfig } from '../nn/config.ts';
 import type { Schedule } from '../optim/schedule.ts';
 import { learnBpe } from '../text/learn/scratch.ts';
 import { type Tokenizer, tokenizerFromModel } from '../text/tokenizer.ts';
-import { prepareRunData, type RunData } from './data.ts';
+import { prepareRunData, type TextRunData } from './data.ts';
 import { LLAMA_ADAMW, type TrainSetup } from './programs.ts';
 
 /** Sizes of a sample run. */
@@ -49,7 +49,7 @@ export function prepareSampleRun(
   texts: RunTexts,
   size: SampleSize,
   tokenizer?: Tokenizer,
-): { tokenizer: Tokenizer; data: RunData; setup: TrainSetup; schedule: Schedule } {
+): { tokenizer: Tokenizer; data: TextRunData; setup: TrainSetup; schedule: Schedule } {
   const words = tokenizer ?? tokenizerFromModel(learnBpe(texts.train, { size: size.vocabulary }));
   const data = prepareRunData(words, texts.train, texts.validation, { tokens: size.tokens });
   const model = makeConfig({

@@ -15,12 +15,14 @@ import type { StepRecord } from '../tensor/ops/step_state.ts';
 import type { TrainPlans, TrainSetup } from './programs.ts';
 import { Stepper } from './stepper.ts';
 
-/** Batches in training order, with a position that can be saved (`PackLoader` is one). */
+/** Batches in training order, with a position that can be saved: `PackLoader` from memory, `BucketLoader` from files. */
 export interface BatchSource {
-  next(): Batch;
+  next(): Batch | Promise<Batch>;
   /** Plain JSON that `restore` continues from exactly. */
   state(): unknown;
   restore(state: unknown): void;
+  /** Gives up what it holds open. */
+  close?(): Promise<void>;
 }
 
 /** What a checkpoint holds besides tensors; all of it plain JSON. */
@@ -161,12 +163,13 @@ export class Trainer {
     return this.current.attempted;
   }
 
-  /** Frees the device. */
+  /** Frees the device and closes the source. */
   async close(): Promise<void> {
     this.current?.destroy();
     this.device?.destroy();
     this.current = null;
     this.device = null;
+    await this.options.source.close?.();
   }
 
   /** Trains to the last step, an interrupt, or an error that cannot be recovered. */
@@ -189,9 +192,11 @@ export class Trainer {
     }
   }
 
-  private nextMicros(): Batch[] {
+  private async nextMicros(): Promise<Batch[]> {
     const { accumulate, source } = this.options;
-    return Array.from({ length: accumulate }, () => source.next());
+    const micros: Batch[] = [];
+    while (micros.length < accumulate) micros.push(await source.next());
+    return micros;
   }
 
   private async loop(): Promise<TrainResult> {
@@ -207,7 +212,7 @@ export class Trainer {
     /** Skipped steps in a row, as last read. */
     let badSoFar = 0;
     while (stepper.attempted < steps) {
-      const micros = this.nextMicros();
+      const micros = await this.nextMicros();
       used += micros.reduce((sum, b) => sum + b.used, 0);
       stepper.step(micros, learningRate(schedule, stepper.attempted));
       enqueued++;

@@ -6,15 +6,10 @@ import { ScionError } from '../../base/errors.ts';
 import { joinPath } from '../../base/path.ts';
 import { importHf } from '../../checkpoint/hf.ts';
 import type { ReadParameter } from '../../checkpoint/source.ts';
-import { readDocuments } from '../../data/documents.ts';
-import { collate, splitByHash } from '../../data/loader.ts';
 import { host } from '../../host/index.ts';
 import { countParameters, type LlamaConfig } from '../../nn/config.ts';
 import type { Precision } from '../../nn/parameters.ts';
 import type { RecomputePolicy } from '../../tensor/recompute.ts';
-import { learnBpe } from '../../text/learn/scratch.ts';
-import { loadTokenizer, type Tokenizer, tokenizerFromModel } from '../../text/tokenizer.ts';
-import { prepareRunData } from '../../train/data.ts';
 import type { TrainSetup } from '../../train/programs.ts';
 import { Run } from '../../train/run.ts';
 import { profileStep } from '../../train/trace.ts';
@@ -22,6 +17,7 @@ import type { Command } from '../command.ts';
 import { readConfig } from '../read-config.ts';
 import { bytes, duration, si, sparkline } from '../status.ts';
 import { runFigures, statusHooks } from '../training.ts';
+import { trainingData } from '../training-data.ts';
 import { VERSION } from '../version.ts';
 
 /** The model to train: a folder with weights, or a config with random ones. */
@@ -42,13 +38,13 @@ export const command: Command = {
     model: { kind: 'string', value: 'DIR', summary: 'a Hugging Face folder to go on from' },
     config: { kind: 'string', value: 'FILE', summary: 'a config.json; the model starts from random weights' },
     tokenizer: { kind: 'string', value: 'F', summary: 'folder or file; by default that of --model, or one learnt on the data' },
-    data: { kind: 'list', value: 'FILE …', summary: 'text or JSONL files, folders or globs' },
-    validation: { kind: 'list', value: 'FILE …', summary: 'held-out files; by default a share of --data' },
+    data: { kind: 'list', value: 'FILE …', summary: 'text or JSONL files, folders or globs, or one folder of packed data' },
+    validation: { kind: 'list', value: 'FILE …', summary: 'held-out files; by default a share of --data, none with packed data' },
     'validation-share': { kind: 'number', summary: 'share of documents held out', default: 0.05 },
     out: { kind: 'string', value: 'DIR', summary: 'run folder' },
     steps: { kind: 'integer', summary: 'optimizer steps', default: 1000 },
     batch: { kind: 'integer', summary: 'packs a micro', default: 4 },
-    tokens: { kind: 'integer', summary: 'tokens a pack', default: 256 },
+    tokens: { kind: 'integer', summary: 'tokens a pack; by default 256, or those of packed data' },
     accumulate: { kind: 'integer', summary: 'micros a step', default: 1 },
     lr: { kind: 'number', summary: 'peak learning rate', default: 0.0003 },
     warmup: { kind: 'integer', summary: 'steps of warm-up; by default a twentieth' },
@@ -71,6 +67,7 @@ export const command: Command = {
   examples: [
     'scion train --model runs/start/model --data notes/*.md --out runs/notes --steps 200',
     'scion train --config tiny.json --data corpus.jsonl --out runs/tiny --precision mixed',
+    'scion train --model runs/start/model --data packed --validation held-out.jsonl --out runs/graft',
     'scion train --config tiny.json --data corpus.jsonl --out runs/tiny --precision mixed --resume',
   ],
   async run(context) {
@@ -82,32 +79,7 @@ export const command: Command = {
     const patterns = flags.list('data');
     if (patterns.length === 0) throw new ScionError('usage', 'scion train needs --data FILE …');
     const source = await modelOf(flags.string('model'), flags.string('config'));
-    status.set('reading data');
-    const set = await readDocuments(machine.files, patterns);
-    const heldOut = flags.list('validation');
-    const held = heldOut.length > 0 ? (await readDocuments(machine.files, heldOut)).documents : null;
-    const split = held ? { train: set.documents, validation: held } : splitByHash(set.documents, (d) => d.text, number('validation-share'));
-    const train = split.train.map((d) => d.text);
-    let tokenizer: Tokenizer;
-    const resumed = flags.boolean('resume') ? joinPath(out, 'tokenizer') : null;
-    const from = flags.string('tokenizer') ?? source.folder;
-    if (from) tokenizer = await loadTokenizer(machine.files, from);
-    else if (resumed && (await machine.files.stat(resumed))) tokenizer = await loadTokenizer(machine.files, resumed);
-    else {
-      status.set(`learning a vocabulary of ${source.config.vocabSize}`);
-      tokenizer = tokenizerFromModel(learnBpe(train, { size: source.config.vocabSize }));
-    }
-    if (tokenizer.vocabSize > source.config.vocabSize) {
-      throw new ScionError('input', `the tokenizer has ${tokenizer.vocabSize} pieces, the model ${source.config.vocabSize} rows; they do not belong together`);
-    }
-    status.set('packing');
-    const tokens = number('tokens');
-    const data = prepareRunData(
-      tokenizer,
-      train,
-      split.validation.map((d) => d.text),
-      { tokens, window: source.config.slidingWindow ?? 0 },
-    );
+    const { tokenizer, data, tokens, about } = await trainingData(machine.files, { flags, status, config: source.config, folder: source.folder, out });
     const decay = number('weight-decay');
     const setup: TrainSetup = {
       model: source.config,
@@ -144,7 +116,7 @@ export const command: Command = {
       hooks: statusHooks(status, facts),
       stop,
       version: VERSION,
-      about: { kind: 'train', data: [...patterns] },
+      about: { kind: 'train', data: [...patterns], ...about },
     });
     try {
       facts.planned = run.plans.memory.total;
@@ -152,7 +124,7 @@ export const command: Command = {
       print(`device     ${run.facts.name} on ${machine.version}`);
       print(`model      ${si(countParameters(setup.model))} parameters, ${setup.precision}; memory ${bytes(run.plans.memory.total)}`);
       print(
-        `data       ${data.train.length} packs of ${tokens} (${(data.statistics.fill * 100).toFixed(1)} % full), ${bytes(data.trainBytes)}; held out ${bytes(data.validation.bytes)}`,
+        `data       ${data.packs} packs of ${tokens} (${(data.fill * 100).toFixed(1)} % full)${data.trainBytes === null ? '' : `, ${bytes(data.trainBytes)}`}; held out ${data.validation ? bytes(data.validation.bytes) : 'nothing'}`,
       );
       const trained = await run.train();
       if (trained.interrupted) throw new ScionError('interrupted', `stopped at step ${trained.steps}, saved; go on by adding --resume to the same command`);
@@ -161,14 +133,14 @@ export const command: Command = {
       if (flags.boolean('profile')) {
         // After the export: the profiled step is one step more, which nothing keeps.
         const trace = joinPath(out, 'trace.json');
-        await machine.files.write(
-          trace,
-          new TextEncoder().encode(await profileStep(run.trainer.stepper, collate(data.train.slice(0, setup.batch)), number('lr'))),
-        );
+        const batches = data.open(setup.batch, number('seed'));
+        await machine.files.write(trace, new TextEncoder().encode(await profileStep(run.trainer.stepper, await batches.next(), number('lr'))));
+        await batches.close?.();
         print(`trace      ${trace} (open it at ui.perfetto.dev)`);
       }
       print(`loss       ${sparkline(trained.curve.map(([, l]) => l))}  ${trained.firstLoss?.toFixed(3) ?? '–'} → ${trained.lastLoss?.toFixed(3) ?? '–'}`);
-      print(`held-out   ${trained.firstValidation?.bitsPerByte.toFixed(4)} → ${trained.lastValidation?.bitsPerByte.toFixed(4)} bits per byte`);
+      if (data.validation)
+        print(`held-out   ${trained.firstValidation?.bitsPerByte.toFixed(4)} → ${trained.lastValidation?.bitsPerByte.toFixed(4)} bits per byte`);
       print(`done in ${duration((machine.now() - began) / 1000)}: ${model}`);
       result({
         ...(await runFigures(run, trained)),

@@ -273,7 +273,7 @@ export async function openPacked(files: HostFiles, dir: string, expect: PackedEx
   if (expect.tokenizer !== undefined && expect.tokenizer !== manifest.tokenizer) {
     throw new ScionError(
       'input',
-      `${dir} was packed with another tokenizer (${manifest.tokenizer.slice(0, 12)}…) than the one in use (${expect.tokenizer.slice(0, 12)}…): its ids mean other pieces; build it again`,
+      `${dir} was packed with another tokenizer (${manifest.tokenizer.slice(0, 12)}…) than the one in use (${expect.tokenizer.slice(0, 12)}…): its ids mean other pieces; use the tokenizer beside it, or build the data again`,
       { packed: manifest.tokenizer, inUse: expect.tokenizer },
     );
   }
