@@ -368,4 +368,31 @@ describe('real text', () => {
       }
     }
   });
+
+  it('web drops what is spoilt: said twice, a list of links, read in a wrong encoding', async (context) => {
+    const data = env.SCION_DATA;
+    if (!data) {
+      console.log('skipped: no SCION_DATA');
+      context.skip();
+      return;
+    }
+    const step = await createCleaner('web');
+    const docs = readFileSync(join(data, 'corpora', 'zh_encyclopedia.jsonl'), 'utf8')
+      .trim()
+      .split('\n')
+      .slice(0, 200)
+      .map((line) => JSON.parse(line) as Doc);
+    const spoil: Readonly<Record<string, (text: string) => string>> = {
+      twice: (text) => text + text,
+      links: (text) => (text.match(/[\u4e00-\u9fff]{2,6}/g) ?? []).slice(0, 60).join('\n'),
+      gbk: (text) => new TextDecoder('gbk').decode(new TextEncoder().encode(text)),
+    };
+    for (const [name, make] of Object.entries(spoil)) {
+      const kept = docs.filter((one) => !isDrop(step.apply({ ...one, target: make(one.target) }, nothing)));
+      expect(
+        kept.map(({ id }) => id),
+        name,
+      ).toEqual([]);
+    }
+  });
 });
