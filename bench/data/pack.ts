@@ -44,7 +44,7 @@ const outcome = (packs: number, tokensIn: number, tokensPacked: number, T: numbe
 });
 
 /** The original's way: what it emits of these documents, in the order of its input files. */
-function originalSplicer(items: readonly Item[], T: number): Outcome & { shareOffPoints: number } {
+function originalSplicer(items: readonly Item[], T: number): Outcome & { cutOffPercent: number; shareOffPoints: number } {
   const interval = Math.ceil(100 / BUCKETS);
   let packs = 0;
   let packed = 0;
@@ -88,7 +88,8 @@ function originalSplicer(items: readonly Item[], T: number): Outcome & { shareOf
   const whole = new Map<string, number>();
   for (const mix of mixes) for (const [category, tokens] of mix) whole.set(category, (whole.get(category) ?? 0) + tokens);
   const tokensIn = items.reduce((sum, { length }) => sum + length, 0);
-  return { ...outcome(packs, tokensIn, packed, T), shareOffPoints: shareOff([...whole.keys()], mixes) };
+  const cutOff = items.reduce((sum, { length }) => sum + Math.max(0, length - T), 0);
+  return { ...outcome(packs, tokensIn, packed, T), cutOffPercent: (100 * cutOff) / tokensIn, shareOffPoints: shareOff([...whole.keys()], mixes) };
 }
 
 /** The greatest distance, in points of percent, of a category's share in a bucket from its share in the whole. */
@@ -160,7 +161,7 @@ async function compare(data: string, shards: readonly string[], tokenizer: Token
     const original = originalSplicer(items, T);
     rows.push({ data, T, documents: items.length, ours: result, original });
     stderr.write(
-      `${data} T=${T}: lost ${result.lostPercent.toFixed(2)} % (original ${original.lostPercent.toFixed(2)} %), fill ${result.fillPercent.toFixed(2)} % (${original.fillPercent.toFixed(2)} %), share off ${result.shareOffPoints.toFixed(3)} (${original.shareOffPoints.toFixed(1)}) points, ${result.oneTopicPercent.toFixed(1)} % of one topic, ${result.cutsBeyondNeedPercent.toFixed(2)} % more chunks than need be, ${result.seconds.toFixed(1)} s\n`,
+      `${data} T=${T}: lost ${result.lostPercent.toFixed(2)} % (original ${original.lostPercent.toFixed(2)} %, ${original.cutOffPercent.toFixed(2)} % cut off long documents), fill ${result.fillPercent.toFixed(2)} % (${original.fillPercent.toFixed(2)} %), share off ${result.shareOffPoints.toFixed(3)} (${original.shareOffPoints.toFixed(1)}) points, ${result.oneTopicPercent.toFixed(1)} % of one topic, ${result.cutsBeyondNeedPercent.toFixed(2)} % more chunks than need be, ${result.seconds.toFixed(1)} s\n`,
     );
   }
 }

@@ -26,7 +26,9 @@ const model = makeConfig({ vocabSize: 400, hiddenSize: 32, intermediateSize: 64,
 
 beforeAll(async () => {
   dir = mkdtempSync(join(tmpdir(), 'scion-packed-'));
-  const docs = sampleSplits({ documents: 60 }).train.slice(0, 14).map((d) => ({ ...d, target: d.target.slice(0, 60) }));
+  const docs = sampleSplits({ documents: 60 })
+    .train.slice(0, 14)
+    .map((d) => ({ ...d, target: d.target.slice(0, 60) }));
   const tokenizer = tokenizerFromModel(
     learnBpe(
       docs.map((d) => d.target),

@@ -6,14 +6,8 @@
  */
 import { philox } from '../../base/random.ts';
 
-/** A run of a document's tokens that goes into one bin. */
-export interface Share {
-  /** Index of the entry. */
-  readonly entry: number;
-  readonly from: number;
-  readonly length: number;
-  readonly bin: number;
-}
+/** Takes a run of an entry's tokens that goes into one bin; runs of an entry come in order. */
+export type TakeShare = (entry: number, from: number, length: number, bin: number) => void;
 
 /** Documents of one category, with each copy an entry of its own. */
 export interface Entries {
@@ -38,8 +32,8 @@ const STREAM = 0x62696e73;
 /** Lengths within a factor of 2^(1/4) are of like length. */
 const CLASSES_PER_OCTAVE = 4;
 
-/** The shares of all entries, in the order they were given out. Copies of one document go to different bins as long as there are any. */
-export function distribute(entries: Entries, options: DistributeOptions): Share[] {
+/** Gives every token of every entry to one bin. Copies of one document go to different bins as long as there are any. */
+export function distribute(entries: Entries, options: DistributeOptions, take: TakeShare): void {
   const { weights, T, minChunk, seed } = options;
   const { document, copy, length } = entries;
   const n = weights.length;
@@ -58,7 +52,6 @@ export function distribute(entries: Entries, options: DistributeOptions): Share[
   const room = weights.map((weight) => weight * total);
   // Which bin is the first of equal ones depends on the seed and the category's first document, so that no bin always gets the longest.
   const turn = count > 0 ? philox(document[order[0]], 1, 0, 0, seed >>> 0, STREAM)[0] % n : 0;
-  const shares: Share[] = [];
   const taken = new Set<number>();
   let last = -1;
   for (const entry of order) {
@@ -76,14 +69,13 @@ export function distribute(entries: Entries, options: DistributeOptions): Share[
       const rest = length[entry] - from;
       const fits = Math.floor(room[bin]);
       const cut = length[entry] > T && fits >= minChunk && rest - fits >= minChunk;
-      const take = cut ? fits : rest;
-      shares.push({ entry, from, length: take, bin });
-      room[bin] -= take;
+      const run = cut ? fits : rest;
+      take(entry, from, run, bin);
+      room[bin] -= run;
       taken.add(bin);
-      from += take;
+      from += run;
     }
   }
-  return shares;
 }
 
 /**

@@ -1,6 +1,6 @@
 /**
  * Exports read back: Parquet by our reader (a decoder of other hands), JSON Lines by JSON.parse; both hold the packs as stored.
- * Where PYTHON names an interpreter with pyarrow, it opens the files too.
+ * Where PYTHON names an interpreter with pyarrow and safetensors, it opens the files too, and so does Hugging Face `datasets` if it is there.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -83,11 +83,21 @@ from safetensors import safe_open
 table = pq.read_table(sys.argv[1])
 with safe_open(sys.argv[2], framework="numpy") as f:
     tokens = f.get_slice("tokens")[0:3]
-print(json.dumps({"rows": table.to_pylist(), "types": [str(t) for t in table.schema.types], "tokens": tokens.tolist()}))
+try:
+    import datasets
+    found = datasets.load_dataset("parquet", data_files=sys.argv[1], split="train", cache_dir=sys.argv[3])
+    same = list(found.to_list()) == table.to_pylist()
+except ImportError:
+    same = None
+print(json.dumps({"datasets": same, "rows": table.to_pylist(), "types": [str(t) for t in table.schema.types], "tokens": tokens.tolist()}))
 `;
-  const out = execFileSync(python ?? '', ['-c', script, join(dir, 'parquet', 'bucket-01.parquet'), folder.pathOf(1)], { maxBuffer: 1 << 28 }).toString();
-  const read = JSON.parse(out) as { rows: unknown; types: string[]; tokens: number[][] };
+  const out = execFileSync(python ?? '', ['-c', script, join(dir, 'parquet', 'bucket-01.parquet'), folder.pathOf(1), join(dir, 'cache')], {
+    maxBuffer: 1 << 28,
+  }).toString();
+  const read = JSON.parse(out) as { datasets: boolean | null; rows: unknown; types: string[]; tokens: number[][] };
   expect(read.rows).toEqual(expected[1]);
+  if (read.datasets === null) console.log('skipped: no datasets beside pyarrow');
+  else expect(read.datasets).toBe(true);
   expect(read.types.every((type) => type.startsWith('list<'))).toBe(true);
   expect(read.tokens.map((row, p) => row.slice(0, expected[1][p].input_ids.length))).toEqual(expected[1].slice(0, 3).map(({ input_ids }) => input_ids));
 });

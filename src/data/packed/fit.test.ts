@@ -5,7 +5,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Random } from '../../base/random.ts';
-import { bucketWeights, distribute } from './distribute.ts';
+import { bucketWeights, type DistributeOptions, distribute, type Entries } from './distribute.ts';
 import { type FitPiece, fitPieces } from './fit.ts';
 
 /** Every token of every piece in exactly one row. */
@@ -52,6 +52,19 @@ function fewest(lengths: readonly number[], T: number): number {
   };
   place(0);
   return best;
+}
+
+interface Share {
+  readonly entry: number;
+  readonly from: number;
+  readonly length: number;
+  readonly bin: number;
+}
+
+function sharesOf(entries: Entries, options: DistributeOptions): Share[] {
+  const shares: Share[] = [];
+  distribute(entries, options, (entry, from, length, bin) => shares.push({ entry, from, length, bin }));
+  return shares;
 }
 
 const piece = (T: number) =>
@@ -129,7 +142,7 @@ describe('distribute', () => {
         (documents, n, seed) => {
           const entries = documents.flatMap(([length, copies], document) => Array.from({ length: copies }, (_, copy) => ({ document, copy, length })));
           const columns = { document: entries.map((e) => e.document), copy: entries.map((e) => e.copy), length: entries.map((e) => e.length) };
-          const shares = distribute(columns, { weights: new Array<number>(n).fill(1 / n), T: 100, minChunk: 10, seed });
+          const shares = sharesOf(columns, { weights: new Array<number>(n).fill(1 / n), T: 100, minChunk: 10, seed });
           const bins = new Map<string, Set<number>>();
           entries.forEach((entry, i) => {
             const own = shares.filter((share) => share.entry === i).toSorted((a, b) => a.from - b.from);
@@ -158,7 +171,7 @@ describe('distribute', () => {
     const length = Array.from({ length: 2000 }, () => Math.max(5, Math.round(300 * Math.exp(random.normal()))));
     const columns = { document: length.map((_, i) => i), copy: length.map(() => 0), length };
     const weights = new Array<number>(10).fill(0.1);
-    const run = (seed: number) => distribute(columns, { weights, T: 512, minChunk: 32, seed });
+    const run = (seed: number) => sharesOf(columns, { weights, T: 512, minChunk: 32, seed });
     const bins = new Array<number>(10).fill(0);
     for (const share of run(1)) bins[share.bin] += share.length;
     expect(Math.max(...bins) - Math.min(...bins)).toBeLessThanOrEqual(40);

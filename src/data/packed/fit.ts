@@ -214,9 +214,13 @@ export function fitPieces(pieces: readonly FitPiece[], T: number, minChunk: numb
     }
   }
   const byTopicFirst = fillGaps([...full, ...pure, ...fitChunks(mixed, T, subsets)], pieces, minChunk);
-  const all = [...byTopic.keys()].sort((a, b) => a - b).flatMap((topic) => byTopic.get(topic) as Chunk[]);
-  const together = fillGaps([...full, ...fitChunks(all, T, subsets)], pieces, minChunk);
   // Topics stay together unless that costs more than 1 row in 400.
-  const rows = together.length < byTopicFirst.length * (1 - 1 / 400) ? together : byTopicFirst;
+  const tokens = pieces.reduce((sum, { length }) => sum + length, 0);
+  let rows = byTopicFirst;
+  if (rows.length > Math.ceil(tokens / T) * (1 + 1 / 400)) {
+    const all = [...byTopic.keys()].sort((a, b) => a - b).flatMap((topic) => byTopic.get(topic) as Chunk[]);
+    const together = fillGaps([...full, ...fitChunks(all, T, subsets)], pieces, minChunk);
+    if (together.length < rows.length * (1 - 1 / 400)) rows = together;
+  }
   return rows.map(({ chunks }) => chunks);
 }

@@ -10,7 +10,8 @@ import { tensorEntry, writeSafetensors } from '../../formats/safetensors-write.t
 import type { Host, HostFiles } from '../../host/types.ts';
 import { writeAside } from './aside.ts';
 import { bytesOf, halvesOf, type TokenDtype, wordsOf } from './bits.ts';
-import { bucketWeights, distribute, type Share } from './distribute.ts';
+import { Column } from './column.ts';
+import { bucketWeights, distribute } from './distribute.ts';
 import { MAX_CATEGORIES, openTokenShard, type TokenMarks } from './token-shard.ts';
 
 const PLAN = 'plan.json';
@@ -86,20 +87,20 @@ function natural(name: string, value: number, least: number, most: number): void
 }
 
 /** All entries of a build, document by document. */
-interface AllEntries {
-  readonly shard: number[];
-  readonly at: number[];
-  readonly length: number[];
-  readonly document: number[];
-  readonly copy: number[];
-  readonly category: number[];
+class AllEntries {
+  readonly shard = new Column();
+  readonly at = new Column();
+  readonly length = new Column();
+  readonly document = new Column();
+  readonly copy = new Column();
+  readonly category = new Column();
 }
 
 async function readEntries(
   files: HostFiles,
   options: PlanOptions,
 ): Promise<{ entries: AllEntries; names: string[]; marks: TokenMarks; dtype: TokenDtype; documents: number }> {
-  const entries: AllEntries = { shard: [], at: [], length: [], document: [], copy: [], category: [] };
+  const entries = new AllEntries();
   const names: string[] = [];
   const numbers = new Map<string, number>();
   let marks: TokenMarks | undefined;
@@ -161,43 +162,46 @@ export async function planBuckets(host: Host, options: PlanOptions): Promise<Pac
   const minChunk = options.minChunk ?? Math.max(1, T >> 4);
   natural('minChunk', minChunk, 1, T >> 1);
   const { entries, names, marks, dtype, documents } = await readEntries(host.files, options);
-  const tokens = entries.length.reduce((sum, n) => sum + n, 0);
+  const all = entries.length.values;
+  const tokens = all.reduce((sum, n) => sum + n, 0);
   if (tokens === 0) throw new ScionError('input', `packing: ${documents} documents and no token: nothing is left to pack`, { documents });
   const weights = bucketWeights(tokens, T, buckets);
 
   const order = names.map((_, i) => i).sort((a, b) => (names[a] < names[b] ? -1 : 1));
-  const byCategory = names.map((): number[] => []);
-  entries.category.forEach((category, i) => {
-    byCategory[category].push(i);
-  });
-  const perBucket = Array.from({ length: buckets }, (): { share: Share; entry: number; category: number }[] => []);
-  const categories: PlannedCategory[] = [];
-  order.forEach((old, category) => {
-    const own = byCategory[old];
-    const pick = (column: readonly number[]): number[] => own.map((i) => column[i]);
+  const byCategory = names.map(() => new Column());
+  for (const [i, category] of entries.category.values.entries()) byCategory[category].push(i);
+  /** For each bucket: entry, first token, length, category of its pieces. */
+  const perBucket = Array.from({ length: buckets }, () => ({ entry: new Column(), from: new Column(), length: new Column(), category: new Column() }));
+  const categories = order.map((old, category): PlannedCategory => {
+    const own = byCategory[old].values;
+    const pick = (column: Column): Uint32Array => own.map((i) => column.values[i]);
     const length = pick(entries.length);
-    for (const share of distribute({ document: pick(entries.document), copy: pick(entries.copy), length }, { weights, T, minChunk, seed })) {
-      perBucket[share.bin].push({ share, entry: own[share.entry], category });
-    }
-    categories.push({ category: names[old], documents: own.length, tokens: length.reduce((sum, n) => sum + n, 0) });
+    distribute({ document: pick(entries.document), copy: pick(entries.copy), length }, { weights, T, minChunk, seed }, (entry, from, run, bin) => {
+      const bucket = perBucket[bin];
+      bucket.entry.push(own[entry]);
+      bucket.from.push(from);
+      bucket.length.push(run);
+      bucket.category.push(category);
+    });
+    return { category: names[old], documents: own.length, tokens: length.reduce((sum, n) => sum + n, 0) };
   });
 
   await host.files.makeDir(out);
-  for (const [k, pieces] of perBucket.entries()) {
-    const words = (of: (piece: (typeof pieces)[number]) => number): Uint32Array<ArrayBuffer> => Uint32Array.from(pieces, of);
-    const table: Record<(typeof WORDS)[number], Uint32Array<ArrayBuffer>> = {
-      shard: words(({ entry }) => entries.shard[entry]),
-      at: words(({ entry, share }) => entries.at[entry] + share.from),
-      from: words(({ share }) => share.from),
-      length: words(({ share }) => share.length),
-      total: words(({ entry }) => entries.length[entry]),
-      document: words(({ entry }) => entries.document[entry]),
+  for (const [k, { entry, from, length, category }] of perBucket.entries()) {
+    const pick = (column: Column): Uint32Array<ArrayBuffer> => entry.values.map((i) => column.values[i]);
+    const words: Record<(typeof WORDS)[number], Uint32Array<ArrayBuffer>> = {
+      shard: pick(entries.shard),
+      at: pick(entries.at).map((at, i) => at + from.values[i]),
+      from: from.values,
+      length: length.values,
+      total: pick(entries.length),
+      document: pick(entries.document),
     };
-    const small = { copy: Uint16Array.from(pieces, ({ entry }) => entries.copy[entry]), category: Uint16Array.from(pieces, ({ category }) => category) };
+    const halves = { copy: Uint16Array.from(pick(entries.copy)), category: Uint16Array.from(category.values) };
     await writeAside(host, pieceFile(out, k), (writer) =>
       writeSafetensors(writer, [
-        ...WORDS.map((name) => tensorEntry(name, 'U32', [pieces.length], bytesOf(table[name]))),
-        ...HALVES.map((name) => tensorEntry(name, 'U16', [pieces.length], bytesOf(small[name]))),
+        ...WORDS.map((name) => tensorEntry(name, 'U32', [entry.length], bytesOf(words[name]))),
+        ...HALVES.map((name) => tensorEntry(name, 'U16', [entry.length], bytesOf(halves[name]))),
       ]),
     );
   }

@@ -25,6 +25,8 @@ import { type PackPlan, readPieces, readPlan } from './plan.ts';
 const ORDER_STREAM = 0x6f726465;
 /** Tokens gathered at once. */
 const BLOCK_TOKENS = 1 << 21;
+/** Flags read at once, in bytes. */
+const SPAN_BYTES = 1 << 20;
 /** Reads under way at once. */
 const READS = 8;
 
@@ -50,7 +52,20 @@ interface Offsets {
   readonly learnt: number;
 }
 
-/** Opens each token file once for all segments of a block, and visits them in the file's order. */
+/** The segments of one token file, in its order, and how to read there. */
+interface Group {
+  readonly path: string;
+  readonly reader: FileReader;
+  readonly offsets: Offsets;
+  readonly segments: readonly Placed[];
+}
+
+/** Runs `work` on all items, `READS` of them at once. */
+async function some<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  for (let i = 0; i < items.length; i += READS) await Promise.all(items.slice(i, i + READS).map(work));
+}
+
+/** Opens each token file once for all segments that lie there. */
 class Gatherer {
   readonly #files: HostFiles;
   readonly #plan: PackPlan;
@@ -61,8 +76,8 @@ class Gatherer {
     this.#plan = plan;
   }
 
-  async visit(segments: readonly Placed[], work: (reader: FileReader, offsets: Offsets, segment: Placed) => Promise<void>): Promise<void> {
-    const sorted = segments.toSorted((a, b) => a.shard - b.shard || a.at - b.at);
+  async visit(segments: Iterable<Placed>, work: (group: Group) => Promise<void>): Promise<void> {
+    const sorted = [...segments].sort((a, b) => a.shard - b.shard || a.at - b.at);
     for (let i = 0; i < sorted.length; ) {
       const { shard } = sorted[i];
       let end = i;
@@ -76,8 +91,7 @@ class Gatherer {
           offsets = { tokens: file.info('tokens').offset, learnt: file.info('learnt').offset };
           this.#offsets.set(shard, offsets);
         }
-        const found = offsets;
-        for (; i < end; i += READS) await Promise.all(sorted.slice(i, Math.min(i + READS, end)).map((segment) => work(reader, found, segment)));
+        await work({ path, reader, offsets, segments: sorted.slice(i, end) });
         i = end;
       } finally {
         await reader.close();
@@ -116,56 +130,77 @@ export async function writeBucket(host: Host, options: { readonly plan: string; 
   const category = new Uint16Array(S);
   const next = new Int32Array(S).fill(IGNORE_LABEL);
   const mix = new Array<number>(plan.categories.length).fill(0);
-  const placed: Placed[] = [];
+  const pieceOf = new Uint32Array(S);
+  let segment = 0;
   rows.forEach((row, pack) => {
     for (const { piece, from: inPiece, length } of row) {
-      const segment = placed.length;
-      const used = packUsed[pack];
-      start[segment] = used;
+      pieceOf[segment] = piece;
+      start[segment] = packUsed[pack];
       document[segment] = pieces.document[piece];
       from[segment] = pieces.from[piece] + inPiece;
       copy[segment] = pieces.copy[piece];
       category[segment] = pieces.category[piece];
       mix[pieces.category[piece]] += length;
-      const goesOn = from[segment] + length < pieces.total[piece];
-      placed.push({ shard: pieces.shard[piece], at: pieces.at[piece] + inPiece, length, goesOn, segment, pack, start: used });
       packUsed[pack] += length;
+      segment++;
     }
-    packSegments[pack + 1] = placed.length;
+    packSegments[pack + 1] = segment;
   });
+  /** The segments of some packs, from the tables. */
+  function* placed(first: number, count: number): Generator<Placed> {
+    for (let pack = first; pack < first + count; pack++) {
+      const end = packSegments[pack + 1];
+      for (let s = packSegments[pack]; s < end; s++) {
+        const piece = pieceOf[s];
+        const length = (s + 1 < end ? start[s + 1] : packUsed[pack]) - start[s];
+        const goesOn = from[s] + length < pieces.total[piece];
+        yield { shard: pieces.shard[piece], at: pieces.at[piece] + from[s] - pieces.from[piece], length, goesOn, segment: s, pack, start: start[s] };
+      }
+    }
+  }
 
   const gatherer = new Gatherer(files, plan);
   const perBlock = Math.max(1, Math.floor(BLOCK_TOKENS / T));
-  const blocks: { first: number; count: number; segments: Placed[] }[] = [];
-  for (let first = 0; first < P; first += perBlock) {
-    const count = Math.min(perBlock, P - first);
-    blocks.push({ first, count, segments: placed.slice(packSegments[first], packSegments[first + count]) });
-  }
+  const blocks: { first: number; count: number }[] = [];
+  for (let first = 0; first < P; first += perBlock) blocks.push({ first, count: Math.min(perBlock, P - first) });
 
   // First the flags: labels and next tokens stand in tables that come before the tokens.
   const rowBytes = bitBytes(T);
   const learnt = new Uint8Array(P * rowBytes);
-  for (const { segments } of blocks) {
-    await gatherer.visit(segments, async (reader, offsets, { at, length, goesOn, segment, pack, start: begin }) => {
-      const bits = await readExactly(reader, offsets.learnt + (at >> 3), bitBytes((at & 7) + length + (goesOn ? 1 : 0)), plan.shards[0]);
-      const row = learnt.subarray(pack * rowBytes, (pack + 1) * rowBytes);
-      const set = copyBits(bits, at & 7, row, begin, length);
-      // The first token's flag is a label of what stands before it in its document, wherever that is.
-      packLabels[pack] += set - bitAt(bits, at & 7);
-      if (goesOn && bitAt(bits, (at & 7) + length) === 1) {
-        next[segment] = tokensOf(await readExactly(reader, offsets.tokens + (at + length) * width, width, plan.shards[0]), dtype)[0];
-        packLabels[pack]++;
+  await gatherer.visit(placed(0, P), async ({ path, reader, offsets, segments }) => {
+    const cut: Placed[] = [];
+    for (let i = 0; i < segments.length; ) {
+      // One read for all flags up to a mebibyte; few of them are of other buckets' documents, and they are small.
+      const from8 = segments[i].at >>> 3;
+      const endOf = ({ at, length, goesOn }: Placed): number => (at + length + (goesOn ? 1 : 0) + 7) >>> 3;
+      let end = i + 1;
+      let to8 = endOf(segments[i]);
+      while (end < segments.length && endOf(segments[end]) - from8 <= SPAN_BYTES) to8 = Math.max(to8, endOf(segments[end++]));
+      const bits = await readExactly(reader, offsets.learnt + from8, to8 - from8, path);
+      for (; i < end; i++) {
+        const { at, length, goesOn, pack, start: begin } = segments[i];
+        const first = at - from8 * 8;
+        const set = copyBits(bits, first, learnt.subarray(pack * rowBytes, (pack + 1) * rowBytes), begin, length);
+        // The first token's flag is a label of what stands before it in its document, wherever that is.
+        packLabels[pack] += set - bitAt(bits, first);
+        if (goesOn && bitAt(bits, first + length) === 1) cut.push(segments[i]);
       }
+    }
+    await some(cut, async ({ at, length, segment: s, pack }) => {
+      next[s] = tokensOf(await readExactly(reader, offsets.tokens + (at + length) * width, width, path), dtype)[0];
+      packLabels[pack]++;
     });
-  }
+  });
 
   async function* tokens(): AsyncGenerator<Uint8Array> {
-    for (const { first, count, segments } of blocks) {
+    for (const { first, count } of blocks) {
       const block = newTokens(dtype, count * T).fill(plan.marks.pad);
       const bytes = bytesOf(block);
-      await gatherer.visit(segments, async (reader, offsets, { at, length, pack, start: begin }) => {
-        bytes.set(await readExactly(reader, offsets.tokens + at * width, length * width, plan.shards[0]), ((pack - first) * T + begin) * width);
-      });
+      await gatherer.visit(placed(first, count), ({ path, reader, offsets, segments }) =>
+        some(segments, async ({ at, length, pack, start: begin }) => {
+          bytes.set(await readExactly(reader, offsets.tokens + at * width, length * width, path), ((pack - first) * T + begin) * width);
+        }),
+      );
       yield bytes;
     }
   }
