@@ -76,13 +76,18 @@ interface Micro {
 
 const outputsOf = (classes: number): number => (classes === 2 ? 1 : classes);
 
-/** Rows by the power of four that holds their places. */
+/** Slots of a row with n places: four sizes to each doubling, so that little is padding and few programs are made. */
+export function slotsOf(n: number): number {
+  if (n <= SMALLEST_ROW) return SMALLEST_ROW;
+  const quarter = 2 ** Math.max(4, Math.floor(Math.log2(n - 1)) - 2);
+  return Math.ceil(n / quarter) * quarter;
+}
+
+/** Rows by their number of slots. */
 function rowClasses(rows: SparseRows): Map<number, number[]> {
   const byWidth = new Map<number, number[]>();
   for (let i = 0; i < rows.labels.length; i++) {
-    const n = rows.starts[i + 1] - rows.starts[i];
-    let K = SMALLEST_ROW;
-    while (K < n) K *= 2;
+    const K = slotsOf(rows.starts[i + 1] - rows.starts[i]);
     const list = byWidth.get(K);
     if (list) list.push(i);
     else byWidth.set(K, [i]);

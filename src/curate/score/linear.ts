@@ -82,15 +82,16 @@ export class LinearScorer {
     const card = parsed.data;
     const outputs = card.labels.length === 2 ? 1 : card.labels.length;
     const name = joinPath(folder, SCORER_TENSORS);
-    const file = await openSafetensors(await files.open(name), name);
+    const reader = await files.open(name);
     try {
+      const file = await openSafetensors(reader, name);
       const weights = await file.readF32('weights');
       const bias = await file.readF32('bias');
       if (weights.length !== featureCount(card.features) * outputs || bias.length !== outputs)
         throw new ScionError('format', `${name} holds ${weights.length} weights where ${path} tells of ${featureCount(card.features) * outputs}`, { name });
       return new LinearScorer(card, { weights, bias });
     } finally {
-      await file.close();
+      await reader.close();
     }
   }
 

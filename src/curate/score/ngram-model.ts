@@ -79,8 +79,9 @@ export class NgramModel {
     const name = joinPath(folder, NGRAM_TENSORS);
     if ((await files.stat(name)) === null)
       throw new ScionError('input', `${folder} holds no ${NGRAM_TENSORS}; train an n-gram model, or name its folder`, { folder });
-    const file = await openSafetensors(await files.open(name), name);
+    const reader = await files.open(name);
     try {
+      const file = await openSafetensors(reader, name);
       const levels = [];
       for (let k = 1; file.tensors.has(`keys${k}`); k++) {
         const pair = async (kind: string, values: string): Promise<[Float64Array, Float32Array]> => [
@@ -92,7 +93,7 @@ export class NgramModel {
       if (levels.length === 0) throw new ScionError('format', `${name} holds no n-grams; was it written by scion?`, { name });
       return new NgramModel(levels);
     } finally {
-      await file.close();
+      await reader.close();
     }
   }
 

@@ -132,20 +132,17 @@ export class UnitScanner {
 /** The folded form of a piece of text, its units with a space between: for comparing where a hash is not enough. */
 export function foldedText(text: string): string {
   const { classes, folds, expansions } = characterTables();
-  let out = '';
-  let gap = false;
-  for (const c of text) {
-    const code = c.codePointAt(0) ?? 0;
-    const known = code > 0xffff ? astral(code) : null;
-    const kind = known ? known.kind : classes[code];
-    if (kind === IGNORED) continue;
-    if (kind !== LETTER && kind !== DIGIT && kind !== CHARACTER) {
-      gap = true;
-      continue;
+  const scanner = new UnitScanner({ marks: false, digits: 'keep' }).scan(text);
+  const units: string[] = [];
+  for (let i = 0; i < scanner.count; i++) {
+    let unit = '';
+    for (const c of text.slice(scanner.starts[i], scanner.ends[i])) {
+      const code = c.codePointAt(0) ?? 0;
+      if (code > 0xffff) unit += astral(code).folded;
+      else if (classes[code] === IGNORED || classes[code] === MARK) continue;
+      else unit += folds[code] === 0 ? (expansions.get(code) ?? '') : String.fromCharCode(folds[code]);
     }
-    if ((gap || kind === CHARACTER) && out !== '') out += ' ';
-    out += known ? known.folded : folds[code] === 0 ? (expansions.get(code) ?? '') : String.fromCharCode(folds[code]);
-    gap = kind === CHARACTER;
+    units.push(unit);
   }
-  return out;
+  return units.join(' ');
 }
