@@ -27,7 +27,7 @@ interface Row {
   readonly chunks: Chunk[];
 }
 
-/** Pieces in a row that add no new sum, after which a search gives up: their lengths repeat. */
+/** Lengths in a row that add no new sum, after which a search gives up. */
 const MAX_BARREN = 64;
 
 /** Finds chunks whose lengths sum to as much as possible below a limit. Reused, as its tables are as long as a row. */
@@ -42,17 +42,19 @@ class SubsetSum {
     this.#by = new Int32Array(T + 1);
   }
 
-  /** Candidates in the order they are tried; gives back the indexes of those chosen, and their sum. */
-  best(room: number, next: (index: number) => number, lengthOf: (index: number) => number): { chosen: number[]; sum: number } {
+  /**
+   * `next` gives candidates (-1: no more) in the order they are tried, the next one or the next one of another length; none is
+   * longer than the room. Gives back the indexes of those chosen, and their sum.
+   */
+  best(room: number, next: (index: number, other: boolean) => number, lengthOf: (index: number) => number): { chosen: number[]; sum: number } {
     const reach = this.#reach;
     const words = (room >> 5) + 1;
     reach.fill(0, 0, words);
     reach[0] = 1;
     const last = room >> 5;
     const goal = 1 << (room & 31);
-    for (let i = next(-1), barren = 0; i >= 0 && barren < MAX_BARREN && (reach[last] & goal) === 0; i = next(i)) {
+    for (let i = next(-1, false), barren = 0; i >= 0 && barren < MAX_BARREN && (reach[last] & goal) === 0; ) {
       const length = lengthOf(i);
-      if (length > room) continue;
       const skip = length >> 5;
       const shift = length & 31;
       let found = false;
@@ -71,6 +73,8 @@ class SubsetSum {
         }
       }
       barren = found ? 0 : barren + 1;
+      // What added nothing will add nothing a second time.
+      i = next(i, !found);
     }
     let sum = room;
     while ((reach[sum >> 5] & (1 << (sum & 31))) === 0) sum--;
@@ -98,6 +102,16 @@ function fitChunks(chunks: readonly Chunk[], T: number, subsets: SubsetSum): Row
     }
     return root;
   };
+  /** The first from `low` on that is no longer than `length`. */
+  const notLonger = (from: number, length: number): number => {
+    let low = from;
+    for (let high = n; low < high; ) {
+      const middle = (low + high) >> 1;
+      if (sorted[middle].length > length) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  };
   const rows: Row[] = [];
   for (let first = alive(0); first < n; first = alive(first)) {
     left[first] = 0;
@@ -105,17 +119,11 @@ function fitChunks(chunks: readonly Chunk[], T: number, subsets: SubsetSum): Row
     const row: Row = { room: T - sorted[first].length, chunks: [sorted[first]] };
     rows.push(row);
     if (row.room === 0) continue;
-    // Those too long for the room lie in front: they are passed by halving.
-    let low = first + 1;
-    for (let high = n; low < high; ) {
-      const middle = (low + high) >> 1;
-      if (sorted[middle].length > row.room) low = middle + 1;
-      else high = middle;
-    }
     const { chosen, sum } = subsets.best(
       row.room,
-      (i) => {
-        const at = alive(i < 0 ? low : i + 1);
+      (i, other) => {
+        // Those too long for the room lie in front.
+        const at = alive(i < 0 ? notLonger(first + 1, row.room) : other ? notLonger(i + 1, sorted[i].length - 1) : i + 1);
         return at < n ? at : -1;
       },
       (i) => sorted[i].length,
