@@ -73,6 +73,48 @@ describe('BucketLoader', () => {
     }
   });
 
+  it('goes on from another bucket while the batch ahead is still being read', async () => {
+    // Files that answer late, so that the reads of the old place are under way when the new one begins.
+    const machine = await realHost();
+    const slow = (wait: number): PackedFolder => {
+      const bucketOf = folder.bucket.bind(folder);
+      return Object.assign(Object.create(folder) as PackedFolder, {
+        manifest: folder.manifest,
+        dir: folder.dir,
+        fingerprint: folder.fingerprint,
+        bucket: async (k: number) => {
+          const bucket = await bucketOf(k);
+          let open = true;
+          return {
+            packLabels: bucket.packLabels,
+            read: async (first: number) => {
+              // As a file does: a read under way when it is closed still ends well.
+              if (!open) throw new Error('read after close');
+              await machine.sleep(wait);
+              return bucket.read(first);
+            },
+            close: async () => {
+              open = false;
+            },
+          };
+        },
+      });
+    };
+    const loader = new BucketLoader(slow(2), { B: 4, seed: 5 });
+    const [first] = await take(loader, 1);
+    const start = loader.state();
+    for (const bucket of [0, 1, 2]) {
+      // The batch ahead takes the last pack of a bucket and then opens the one behind it.
+      loader.restore({ ...start, bucket, cursor: folder.manifest.buckets[bucket].trainable - 5 });
+      await take(loader, 1);
+      loader.restore({ ...start, bucket: 4, cursor: 0 });
+      await take(loader, 1);
+    }
+    loader.restore({ ...start, bucket: 0, cursor: 0 });
+    expect(await loader.next()).toEqual(first);
+    await loader.close();
+  });
+
   it('gives every pack with a label once an epoch, bucket by bucket, in another order each time', async () => {
     const buckets = folder.manifest.buckets;
     expect(buckets.some(({ trainable, packs }) => trainable < packs)).toBe(true);

@@ -83,9 +83,11 @@ export class BucketLoader {
   /** The next batch. One call at a time. */
   async next(): Promise<Batch> {
     const from = this.#place;
-    const ahead = this.#ahead?.from === from ? this.#ahead.result : null;
+    const ahead = this.#ahead;
     this.#ahead = null;
-    const { batch, next } = await (ahead ?? this.#read(from));
+    // Two reads at a time would close each other's bucket: one begun for another place, before a restore, ends first.
+    if (ahead && ahead.from !== from) await ahead.result.catch(() => undefined);
+    const { batch, next } = await (ahead?.from === from ? ahead.result : this.#read(from));
     this.#place = next;
     const result = this.#read(next);
     // Whoever asks for that batch gets its error; a run that ends before must not fail of it.
@@ -126,7 +128,6 @@ export class BucketLoader {
       );
     }
     this.#place = { epoch, bucket, cursor };
-    this.#ahead = null;
   }
 
   /** Closes the bucket that is open. */
