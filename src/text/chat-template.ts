@@ -36,8 +36,17 @@ export function encodeChat(tokenizer: Tokenizer, messages: readonly ChatMessage[
     }
   };
   for (const { user, assistant } of turnsOf(messages)) {
-    add([bos, ...tokenizer.encode(`[INST] ${user} [/INST]`)], false);
-    if (assistant !== null) add([...tokenizer.encode(` ${assistant} `), eos], true);
+    const prompt = tokenizer.encode(`[INST] ${user} [/INST]`);
+    if (assistant === null) {
+      add([bos, ...prompt], false);
+      continue;
+    }
+    // A turn is encoded as one text, as LLaMA 2's own code does: an answer encoded by itself would get a second space mark.
+    const turn = tokenizer.encode(`[INST] ${user} [/INST] ${assistant} `);
+    let same = 0;
+    while (same < prompt.length && turn[same] === prompt[same]) same++;
+    add([bos, ...turn.slice(0, same)], false);
+    add([...turn.slice(same), eos], true);
   }
   return { ids, trained };
 }
