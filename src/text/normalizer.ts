@@ -8,6 +8,7 @@
 
 import { ScionError } from '../base/errors.ts';
 import type { NormalizerSpec } from '../formats/sentencepiece.ts';
+import { RuleWalk } from './rule-walk.ts';
 import { CodePointTable, Trie } from './tables.ts';
 import type { UnitBuffer } from './units.ts';
 import { utf8 } from './utf8.ts';
@@ -109,6 +110,8 @@ export class Normalizer {
   readonly #charsmap: Charsmap | null;
   /** Over the bytes of user-defined pieces, which are copied as they stand. */
   readonly #user: Trie | null = null;
+  /** The short way over rules; null where only walking bytes will do. */
+  readonly #walk: RuleWalk | null;
   /** 1 for code points that no rule starts with. */
   readonly #plain = new CodePointTable();
 
@@ -116,6 +119,7 @@ export class Normalizer {
     this.#spec = spec;
     this.#suffix = treatWhitespaceAsSuffix;
     this.#charsmap = spec.precompiledCharsmap.length > 0 ? new Charsmap(spec.precompiledCharsmap) : null;
+    this.#walk = this.#charsmap !== null && userPieces.length === 0 && !treatWhitespaceAsSuffix ? new RuleWalk(this.#charsmap) : null;
     if (userPieces.length > 0) {
       this.#user = new Trie(userPieces.length * 4);
       for (const piece of userPieces) this.#user.add(Array.from(utf8(piece), (byte) => String.fromCharCode(byte)).join(''), 1);
@@ -131,9 +135,14 @@ export class Normalizer {
     return this.#short(wellFormed, dummy);
   }
 
-  /** As `run`, into code units; gives how many. The usual case, only spaces to mark, takes one pass and no string. */
+  /** As `run`, into code units; gives how many. The usual cases take one pass and no string. */
   into(buffer: UnitBuffer, text: string, prefix = true): number {
     const { addDummyPrefix, escapeWhitespaces, removeExtraWhitespaces } = this.#spec;
+    const space = escapeWhitespaces ? SPACE_MARK.charCodeAt(0) : 0x20;
+    if (this.#walk !== null) {
+      const count = text === '' ? 0 : this.#walk.into(buffer, text.toWellFormed(), { space, strip: removeExtraWhitespaces, dummy: prefix && addDummyPrefix });
+      if (count >= 0) return count;
+    }
     if (this.#charsmap !== null || this.#user !== null || removeExtraWhitespaces || this.#suffix) {
       const normalized = this.run(text, prefix);
       buffer.fill(normalized);
@@ -142,7 +151,6 @@ export class Normalizer {
     if (text === '') return 0;
     const wellFormed = text.toWellFormed();
     const units = buffer.room(wellFormed.length + 1);
-    const space = escapeWhitespaces ? SPACE_MARK.charCodeAt(0) : 0x20;
     let count = 0;
     if (prefix && addDummyPrefix) units[count++] = space;
     for (let i = 0; i < wellFormed.length; i++) {
@@ -225,11 +233,13 @@ export class Normalizer {
     if (this.#charsmap !== null) {
       let key = size === 1 ? lead : lead & (0x7f >> size);
       for (let i = 1; i < size; i++) key = (key << 6) | (input[at + i] & 0x3f);
-      if (this.#plain.get(key) < 0) {
+      // Behind a rule that ends within a character (a damaged map) what stands here is no character, and nothing is learnt.
+      const whole = (lead & 0xc0) !== 0x80;
+      if (!whole || this.#plain.get(key) < 0) {
         const { length, value, reached } = this.#charsmap.match(input, at);
         if (length > 0) return { bytes: this.#charsmap.replacement(value), used: length };
         // The trie gave up within the character itself, so no rule starts with it, whatever follows.
-        if (reached < size) this.#plain.set(key, 1);
+        if (whole && reached < size) this.#plain.set(key, 1);
       }
     }
     return { bytes: input.subarray(at, at + size), used: size };

@@ -23,6 +23,14 @@ export class UnitBuffer {
     return this.#units;
   }
 
+  /** The array, made longer: room for `count` units at least, with the first `kept` still there. */
+  grow(kept: number, count: number): Uint16Array {
+    const larger = new Uint16Array(Math.max(count, this.#units.length * 2));
+    larger.set(this.#units.subarray(0, kept));
+    this.#units = larger;
+    return larger;
+  }
+
   /** The array with a text's units from its start on; the text's length says how many. */
   fill(text: string): Uint16Array {
     const units = this.room(text.length);
