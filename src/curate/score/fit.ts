@@ -48,7 +48,7 @@ export interface FitOptions {
   /** Strength of the data against the penalty, as scikit-learn's C. Default 10. */
   readonly C?: number;
   readonly maxSteps?: number;
-  /** Largest component of the mean objective's gradient at which it stops. Default 1e-5. */
+  /** Largest component of the mean objective's gradient at which it stops. Default 1e-4, as scikit-learn's. */
   readonly tolerance?: number;
   readonly onProgress?: (step: number, objective: number, gradient: number) => void;
 }
@@ -291,7 +291,7 @@ async function readWeights(session: Session, width: number, outputs: number): Pr
 
 /** Fits on an open device. @throws ScionError `input` where a class has no rows, `numeric` where the numbers break. */
 export async function fitLinear(device: GpuDevice, rows: SparseRows, options: FitOptions = {}): Promise<FitResult> {
-  const { C = 10, maxSteps = 3000, tolerance = 1e-5, onProgress } = options;
+  const { C = 10, maxSteps = 3000, tolerance = 1e-4, onProgress } = options;
   const n = rows.labels.length;
   const perClass = new Uint32Array(rows.classes);
   for (const label of rows.labels) perClass[label]++;
