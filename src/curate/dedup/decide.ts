@@ -4,7 +4,7 @@
  * document are held for it, whatever the length of documents.
  */
 import type { DedupConfig } from './config.ts';
-import { type Compared, comparePairs, nearPairs, readRound, Seen, type Work } from './near.ts';
+import { BATCH_PAIRS, type Compared, comparePairs, nearPairs, readRound, Seen, type Work } from './near.ts';
 import { SECTION, writeWhole } from './sketch.ts';
 import { eachFacts, groups, parts } from './sketch-file.ts';
 
@@ -159,7 +159,7 @@ async function compareWithKeepers(work: Work, decision: Decision, waiting: Uint8
     // What is known is likeness to the keeper of an earlier turn, which was too little, or to this one.
     if (likeness[d] >= Math.fround(work.config.threshold)) continue;
     pairs.push(Math.min(d, cause[d]), Math.max(d, cause[d]));
-    if (pairs.length >= 2 ** 17) await flush();
+    if (pairs.length >= 2 * BATCH_PAIRS) await flush();
   }
   await flush();
 }
@@ -195,7 +195,7 @@ async function containedDocuments(work: Work, decision: Decision, rule: NonNulla
           pairs.push(documents[i], documents[j]);
         }
       }
-      if (pairs.length >= 2 ** 17) await flush();
+      if (pairs.length >= 2 * BATCH_PAIRS) await flush();
     }
   }
   await flush();

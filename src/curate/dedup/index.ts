@@ -57,6 +57,9 @@ export type DedupProgress = (progress: { readonly stage: string; readonly done: 
 
 /** Examples a reason in the result. */
 const EXAMPLES = 5;
+const DROP_REASONS = ['dedup.exact', 'dedup.near', 'dedup.contained', 'dedup.little-left'] as const;
+/** Shards whose verdicts are written before what the next ones need is gathered. */
+const VERDICTS_AT_ONCE = 32;
 const VERSION = 1;
 /** What this step writes. Nothing else in its folder is touched. */
 const OWN_FILES = /^(key\.json|(sketch|round|cuts-paragraph|cuts-line|verdict)-\d+\.(bin|json))(\.part)?$/;
@@ -131,7 +134,7 @@ function verdictInput(work: Work, decision: Decision, shard: number, out: string
 /** The least alike first for near-duplicates, else in order. */
 function chosenExamples(all: VerdictSummary['examples']): VerdictSummary['examples'] {
   const out = [];
-  for (const reason of ['dedup.exact', 'dedup.near', 'dedup.contained']) {
+  for (const reason of DROP_REASONS) {
     const some = all.filter((example) => example.reason === reason);
     if (reason === 'dedup.near') some.sort((x, y) => (x.similarity ?? 2) - (y.similarity ?? 2));
     out.push(...some.slice(0, EXAMPLES));
@@ -165,22 +168,29 @@ export async function dedupShards(env: DedupEnv, shards: readonly string[], inpu
   const decision = await decide(work);
 
   const verdicts = shards.map((_, s) => joinPath(env.scratch, numbered('verdict', s, 'json')));
-  const summaries = await env.pool.map<VerdictInput, VerdictSummary>(
-    'dedup.verdict',
-    shards.map((_, s) => verdictInput(work, decision, s, verdicts[s])),
-    (done, total) => progress('verdict', done, total),
-  );
-  const sum = (of: (summary: VerdictSummary) => number): number => summaries.reduce((total, summary) => total + of(summary), 0);
+  const drops = { 'dedup.exact': 0, 'dedup.near': 0, 'dedup.contained': 0, 'dedup.little-left': 0 };
+  let [cutDocuments, cutCharacters] = [0, 0];
+  let examples: VerdictSummary['examples'] = [];
+  for (let from = 0; from < shards.length; from += VERDICTS_AT_ONCE) {
+    const inputs = verdicts.slice(from, from + VERDICTS_AT_ONCE).map((out, i) => verdictInput(work, decision, from + i, out));
+    const summaries = await env.pool.map<VerdictInput, VerdictSummary>('dedup.verdict', inputs, (done) => progress('verdict', from + done, shards.length));
+    for (const summary of summaries) {
+      for (const reason of DROP_REASONS) drops[reason] += summary.drops[reason];
+      cutDocuments += summary.cutDocuments;
+      cutCharacters += summary.cutCharacters;
+    }
+    examples = chosenExamples([...examples, ...summaries.flatMap((summary) => summary.examples)]);
+  }
   return {
     verdicts,
     stats: {
       documents: bases[shards.length],
-      exact: sum(({ drops }) => drops['dedup.exact']),
-      near: sum(({ drops }) => drops['dedup.near']),
-      contained: sum(({ drops }) => drops['dedup.contained']),
-      littleLeft: sum(({ drops }) => drops['dedup.little-left']),
-      cutDocuments: sum(({ cutDocuments }) => cutDocuments),
-      cutCharacters: sum(({ cutCharacters }) => cutCharacters),
+      exact: drops['dedup.exact'],
+      near: drops['dedup.near'],
+      contained: drops['dedup.contained'],
+      littleLeft: drops['dedup.little-left'],
+      cutDocuments,
+      cutCharacters,
       clusters: decision.clusters,
       largestCluster: decision.largestCluster,
       pairsVerified: decision.compared,
@@ -188,6 +198,6 @@ export async function dedupShards(env: DedupEnv, shards: readonly string[], inpu
       bands,
       rows,
     },
-    examples: chosenExamples(summaries.flatMap(({ examples }) => examples)),
+    examples,
   };
 }

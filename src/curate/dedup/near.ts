@@ -47,7 +47,7 @@ export interface Compared {
 
 /** Pairs of one task, and of all tasks under way. Fixed, so that what is passed over does not depend on the number of workers. */
 const TASK_PAIRS = 2048;
-const BATCH_PAIRS = 65536;
+export const BATCH_PAIRS = 16384;
 
 /** Compares pairs (two numbers each) in the pool; those passed over (see VerifyInput.link) are left out. Order is kept. */
 export async function comparePairs(work: Work, pairs: readonly number[], link: number): Promise<Compared[]> {

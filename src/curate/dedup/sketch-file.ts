@@ -15,7 +15,7 @@ const RANGES = 256;
 /** Words a document: byte offset, bytes, units, start of its id, rank (two words of a double). */
 export const FACT_WORDS = 6;
 /** Records that are read at once, about. */
-export const PART_RECORDS = 2 ** 18;
+export const PART_RECORDS = 2 ** 16;
 
 /** Records of `width` words, the first of which is the top of their hash, the last the document's index in its shard. */
 export class Records {
@@ -50,8 +50,8 @@ export interface Sketch {
   readonly sections: readonly Records[];
 }
 
-/** The bytes of a sketch file. */
-export function sketchBytes({ documents, facts, ids, sections }: Sketch): Uint8Array<ArrayBuffer> {
+/** The bytes of a sketch file; in the space of `room` if they fit there, which its caller then may not use until it is done with them. */
+export function sketchBytes({ documents, facts, ids, sections }: Sketch, room = new Uint8Array()): Uint8Array<ArrayBuffer> {
   const filed = HEADER + FILED * sections.length;
   const factsAt = filed;
   let words = filed + documents * FACT_WORDS + 1;
@@ -61,8 +61,9 @@ export function sketchBytes({ documents, facts, ids, sections }: Sketch): Uint8A
     return at;
   });
   const idsAt = words * 4;
-  const bytes = new Uint8Array(idsAt + Math.ceil(ids.length / 4) * 4);
-  const out = new Uint32Array(bytes.buffer);
+  const size = idsAt + Math.ceil(ids.length / 4) * 4;
+  const bytes = room.length < size ? new Uint8Array(size) : room.subarray(0, size).fill(0);
+  const out = new Uint32Array(bytes.buffer, bytes.byteOffset, size / 4);
   out.set([MAGIC, VERSION, documents, sections.length]);
   out.set(facts.subarray(0, documents * FACT_WORDS), factsAt);
   out[factsAt + documents * FACT_WORDS] = ids.length;

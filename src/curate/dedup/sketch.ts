@@ -46,25 +46,18 @@ export class Sketcher {
   readonly #minhash: MinHash;
   readonly #hash = new Int32Array(4);
   readonly #encoder = new TextEncoder();
+  readonly #sections: readonly Records[];
   #documents = 0;
   #facts = new Uint32Array(FACT_WORDS * 256);
-  #ids: Uint8Array[] = [];
+  #ids = new Uint8Array(4096);
   #idBytes = 0;
-  #sections: Records[] = [];
+  #out = new Uint8Array();
 
   constructor(config: DedupConfig) {
     this.#config = config;
     const { bands, rows } = bandsOf(config);
     this.#minhash = new MinHash(bands, rows, config.seed);
-    this.#clear();
-  }
-
-  #clear(): void {
-    this.#documents = 0;
-    this.#ids = [];
-    this.#idBytes = 0;
-    const bands = this.#config.near ? this.#minhash.bands : 0;
-    this.#sections = [new Records(5), new Records(4), new Records(4), new Records(3), ...Array.from({ length: bands }, () => new Records(3))];
+    this.#sections = [new Records(5), new Records(4), new Records(4), new Records(3), ...Array.from({ length: config.near ? bands : 0 }, () => new Records(3))];
   }
 
   /** `offset`, `bytes`: where its line stands. */
@@ -100,11 +93,15 @@ export class Sketcher {
       larger.set(this.#facts);
       this.#facts = larger;
     }
-    const id = this.#encoder.encode(String(doc.id));
     this.#facts.set([offset, bytes, this.#units.count, this.#idBytes], at);
     new DataView(this.#facts.buffer).setFloat64(4 * (at + 4), rankOf(doc, text, this.#config.keep), true);
-    this.#ids.push(id);
-    this.#idBytes += id.length;
+    const id = String(doc.id);
+    if (this.#idBytes + 3 * id.length > this.#ids.length) {
+      const larger = new Uint8Array(2 * (this.#idBytes + 3 * id.length));
+      larger.set(this.#ids);
+      this.#ids = larger;
+    }
+    this.#idBytes += this.#encoder.encodeInto(id, this.#ids.subarray(this.#idBytes)).written;
   }
 
   #bands(index: number): void {
@@ -149,24 +146,39 @@ export class Sketcher {
     }
   }
 
+  /** The file of what was added, and a fresh start. The bytes hold until the next call. */
   bytes(): Uint8Array<ArrayBuffer> {
-    const ids = new Uint8Array(this.#idBytes);
-    let at = 0;
-    for (const id of this.#ids) {
-      ids.set(id, at);
-      at += id.length;
-    }
-    const bytes = sketchBytes({ documents: this.#documents, facts: this.#facts, ids, sections: this.#sections });
-    this.#clear();
+    const ids = this.#ids.subarray(0, this.#idBytes);
+    const bytes = sketchBytes({ documents: this.#documents, facts: this.#facts, ids, sections: this.#sections }, this.#out);
+    // A larger one gets room for a shard that is a little larger still.
+    if (bytes.buffer !== this.#out.buffer) this.#out = new Uint8Array(Math.ceil(bytes.length / 2) * 3);
+    this.clear();
     return bytes;
+  }
+
+  /** Forgets what was added. Arrays are kept: growing them anew for every shard would leave much garbage. */
+  clear(): void {
+    this.#documents = 0;
+    this.#idBytes = 0;
+    for (const section of this.#sections) section.count = 0;
   }
 }
 
+/** The sketcher of this worker. */
+function sketcherOf(config: DedupConfig, cache: Map<string, unknown>): Sketcher {
+  const key = JSON.stringify(config);
+  const held = cache.get('dedup.sketcher') as { key: string; sketcher: Sketcher } | undefined;
+  const sketcher = held?.key === key ? held.sketcher : new Sketcher(config);
+  sketcher.clear();
+  cache.set('dedup.sketcher', { key, sketcher });
+  return sketcher;
+}
+
 /** The task `dedup.sketch`: gives the number of documents. A sketch that is there is not made again. */
-export async function sketchTask({ shard, out, config }: SketchInput, { host }: TaskContext): Promise<number> {
+export async function sketchTask({ shard, out, config }: SketchInput, { host, cache }: TaskContext): Promise<number> {
   const done = await sketchedDocuments(host.files, out);
   if (done !== null) return done;
-  const sketcher = new Sketcher(config);
+  const sketcher = sketcherOf(config, cache);
   const reader = await host.files.open(shard);
   let documents = 0;
   try {

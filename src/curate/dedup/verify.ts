@@ -24,7 +24,7 @@ export interface VerifyInput {
 }
 
 /** Bytes of sets that a worker keeps. */
-const SET_BYTES = 2 ** 24;
+const SET_BYTES = 2 ** 22;
 /** Shards that are open at once, two files each. */
 const OPEN_SHARDS = 32;
 
