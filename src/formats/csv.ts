@@ -3,13 +3,18 @@
  * ends and doubled quotes. It streams, and a row is capped like a line is. A field that opens a quote and
  * never closes it is an error at its first line, not a file swallowed whole.
  */
-import { ScionError } from '../base/errors.ts';
+import { isScionError, ScionError } from '../base/errors.ts';
 import type { FileReader } from '../host/types.ts';
 import { shown } from './bytes.ts';
-import { type LineOptions, readLines } from './jsonl.ts';
+import { type BadLine, type LineOptions, readLines } from './jsonl.ts';
 
 const MAX_COLUMNS = 10_000;
 const DEFAULT_ROW_BYTES = 16 * 2 ** 20;
+
+/** `onBad` is also told of rows that do not fit the header (reason `bad-row`). */
+export interface CsvOptions extends Omit<LineOptions, 'onBad'> {
+  readonly onBad?: (bad: Omit<BadLine, 'reason'> & { readonly reason: BadLine['reason'] | 'bad-row' }) => void;
+}
 
 /** One row by column name, with the line it starts at. */
 export interface CsvRow {
@@ -59,32 +64,50 @@ function splitLine(text: string, separator: string, fields: string[], open: stri
  * The rows below the header. Throws a ScionError of kind `format` for rows with another number of fields
  * than the header, text behind a closing quote, an unclosed quote and rows over the cap of a line.
  */
-export async function* readCsv(source: FileReader | AsyncIterable<Uint8Array>, separator: ',' | '\t', options: LineOptions): AsyncGenerator<CsvRow> {
+export async function* readCsv(source: FileReader | AsyncIterable<Uint8Array>, separator: ',' | '\t', options: CsvOptions): AsyncGenerator<CsvRow> {
   const { name, maxLineBytes = DEFAULT_ROW_BYTES } = options;
   let header: string[] | null = null;
   let fields: string[] = [];
   let open: string | null = null;
   let start = 0;
-  for await (const { text, line } of readLines(source, options)) {
+  /** Where the row begins. */
+  let offset = 0;
+  const refuse = (message: string, details = {}): void => {
+    if (!options.onBad) throw new ScionError('format', message, details);
+    options.onBad({ reason: 'bad-row', line: start, offset, message });
+    open = null;
+    fields = [];
+  };
+  for await (const { text, line, offset: at } of readLines(source, options)) {
     if (open === null && text === '') continue;
-    if (open === null) start = line;
-    open = splitLine(text, separator, fields, open, `${name}:${line}`);
+    if (open === null) {
+      start = line;
+      offset = at;
+    }
+    try {
+      open = splitLine(text, separator, fields, open, `${name}:${line}`);
+    } catch (error) {
+      // A header that cannot be read leaves nothing to go on with.
+      if (!isScionError(error) || header === null) throw error;
+      refuse(error.message, error.details);
+      continue;
+    }
     if (open !== null) {
-      if (open.length > maxLineBytes)
-        throw new ScionError('format', `${name}:${start}: a quoted field of more than ${maxLineBytes} characters; is its quote closed?`);
+      if (open.length > maxLineBytes) refuse(`${name}:${start}: a quoted field of more than ${maxLineBytes} characters; is its quote closed?`);
       continue;
     }
     if (header === null) {
       header = fields;
       const twice = header.find((column, i) => header?.indexOf(column) !== i);
       if (twice !== undefined) throw new ScionError('format', `${name}:${start}: two columns are called ${shown(twice)}`);
+    } else if (fields.length !== header.length) {
+      refuse(`${name}:${start}: ${fields.length} fields where the header names ${header.length} (${header.slice(0, 8).join(', ')})`);
+      continue;
     } else {
-      if (fields.length !== header.length)
-        throw new ScionError('format', `${name}:${start}: ${fields.length} fields where the header names ${header.length} (${header.slice(0, 8).join(', ')})`);
       const row = fields;
       yield { record: Object.fromEntries(header.map((column, i) => [column, row[i]])), line: start };
     }
     fields = [];
   }
-  if (open !== null) throw new ScionError('format', `${name}:${start}: a quoted field that never ends`);
+  if (open !== null) refuse(`${name}:${start}: a quoted field that never ends`);
 }

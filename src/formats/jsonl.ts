@@ -4,7 +4,7 @@
  * a reader can go on there later, and names file and line in every error. Blank lines are skipped,
  * CR LF is accepted, a byte order mark at the very start is dropped.
  */
-import { ScionError } from '../base/errors.ts';
+import { isScionError, ScionError } from '../base/errors.ts';
 import type { FileReader, FileWriter } from '../host/types.ts';
 import { decodeUtf8, joinBytes, shown } from './bytes.ts';
 import { nestsDeeper } from './json.ts';
@@ -24,6 +24,18 @@ export interface LineOptions {
   readonly offset?: number;
   /** Number of the line at `offset`, for errors; 1. */
   readonly line?: number;
+  /** Byte offset from which on no further line begins here; the file's end. */
+  readonly end?: number;
+  /** Told of what would else be an error; that line is passed over, and the others come. A line too long is never held. */
+  readonly onBad?: (bad: BadLine) => void;
+}
+
+/** A line that is no record, for whoever goes on behind it. */
+export interface BadLine {
+  readonly reason: 'too-long-line' | 'bad-utf8' | 'bad-json';
+  readonly line: number;
+  readonly offset: number;
+  readonly message: string;
 }
 
 /** One line. */
@@ -64,27 +76,50 @@ export async function* readLines(source: FileReader | AsyncIterable<Uint8Array>,
     throw new ScionError('input', `${name}: cannot start at byte ${start} of this source`, { start });
   }
   if (isReader(source) && start > source.size) throw new ScionError('input', `${name}: cannot start at byte ${start}, the file has ${source.size}`, { start });
+  const { end = Number.POSITIVE_INFINITY, onBad } = options;
   let line = options.line ?? 1;
   let offset = start;
   let held: Uint8Array[] = [];
   let heldBytes = 0;
-  const refuseLong = (): never => {
-    throw new ScionError('format', `${name}:${line}: a line of more than ${maxLineBytes} bytes, from byte ${offset} on; split it or raise the limit`, {
-      line,
-      offset,
-      maxLineBytes,
-    });
+  /** Bytes of the line at `offset` that were passed over; -1 while lines are taken. */
+  let passed = -1;
+  const refuse = (reason: BadLine['reason'], error: ScionError): null => {
+    if (!onBad) throw error;
+    onBad({ reason, line, offset, message: error.message });
+    return null;
   };
-  const finish = (tail: Uint8Array, ended: boolean): Line => {
-    let bytes = heldBytes === 0 ? tail : joinBytes([...held, tail]);
-    const next = offset + bytes.length + (ended ? 1 : 0);
-    if (bytes[bytes.length - 1] === CR) bytes = bytes.subarray(0, -1);
-    if (bytes.length > maxLineBytes) refuseLong();
-    let text = decodeUtf8(bytes, `${name}:${line}: line at byte ${offset}`);
-    if (offset === 0 && text.startsWith('\ufeff')) text = text.slice(1);
-    const found = { text, line, offset, next };
+  const refuseLong = (): null =>
+    refuse(
+      'too-long-line',
+      new ScionError('format', `${name}:${line}: a line of more than ${maxLineBytes} bytes, from byte ${offset} on; split it or raise the limit`, {
+        line,
+        offset,
+        maxLineBytes,
+      }),
+    );
+  const decoded = (bytes: Uint8Array): string | null => {
+    try {
+      return decodeUtf8(bytes, `${name}:${line}: line at byte ${offset}`);
+    } catch (error) {
+      if (!isScionError(error)) throw error;
+      return refuse('bad-utf8', error);
+    }
+  };
+  const finish = (tail: Uint8Array, ended: boolean): Line | null => {
+    let next = offset + (ended ? 1 : 0);
+    let text: string | null = null;
+    if (passed >= 0) next += passed + tail.length;
+    else {
+      let bytes = heldBytes === 0 ? tail : joinBytes([...held, tail]);
+      next += bytes.length;
+      if (bytes[bytes.length - 1] === CR) bytes = bytes.subarray(0, -1);
+      text = bytes.length > maxLineBytes ? refuseLong() : decoded(bytes);
+    }
+    if (offset === 0 && text?.startsWith('\ufeff')) text = text.slice(1);
+    const found = text === null ? null : { text, line, offset, next };
     held = [];
     heldBytes = 0;
+    passed = -1;
     offset = next;
     line++;
     return found;
@@ -92,24 +127,48 @@ export async function* readLines(source: FileReader | AsyncIterable<Uint8Array>,
   for await (const block of isReader(source) ? blocksOf(source, start) : source) {
     let from = 0;
     for (let at = block.indexOf(LF); at >= 0; at = block.indexOf(LF, from)) {
-      yield finish(block.subarray(from, at), true);
+      if (offset >= end) return;
+      const found = finish(block.subarray(from, at), true);
+      if (found) yield found;
       from = at + 1;
     }
-    if (from < block.length) {
-      held.push(block.slice(from));
-      heldBytes += block.length - from;
-      // One more byte may be a CR that is not counted.
-      if (heldBytes > maxLineBytes + 1) refuseLong();
+    if (offset >= end) return;
+    if (from === block.length) continue;
+    if (passed >= 0) {
+      passed += block.length - from;
+      continue;
+    }
+    held.push(block.slice(from));
+    heldBytes += block.length - from;
+    // One more byte may be a CR that is not counted.
+    if (heldBytes > maxLineBytes + 1) {
+      refuseLong();
+      passed = heldBytes;
+      held = [];
+      heldBytes = 0;
+      // Nobody needs the end of the last line.
+      if (offset + passed >= end) return;
     }
   }
-  if (heldBytes > 0) yield finish(new Uint8Array(), false);
+  if (heldBytes > 0) {
+    const found = finish(new Uint8Array(), false);
+    if (found) yield found;
+  }
 }
 
 /** The values of a JSON Lines file; see `readLines`. A line that is no JSON is a ScionError of kind `format`. */
 export async function* readJsonl(source: FileReader | AsyncIterable<Uint8Array>, options: LineOptions): AsyncGenerator<JsonLine> {
   for await (const { text, line, offset, next } of readLines(source, options)) {
     if (text.trim() === '') continue;
-    yield { value: parseLine(text, `${options.name}:${line}`), line, offset, next };
+    let value: unknown;
+    try {
+      value = parseLine(text, `${options.name}:${line}`);
+    } catch (error) {
+      if (!options.onBad || !isScionError(error)) throw error;
+      options.onBad({ reason: 'bad-json', line, offset, message: error.message });
+      continue;
+    }
+    yield { value, line, offset, next };
   }
 }
 

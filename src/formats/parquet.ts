@@ -8,7 +8,7 @@ import { parquetMetadata, parquetSchema } from 'hyparquet/src/metadata.js';
 import { parquetPlan } from 'hyparquet/src/plan.js';
 import { assembleAsync, asyncGroupToRows, readRowGroup } from 'hyparquet/src/rowgroup.js';
 import { getTreePath } from 'hyparquet/src/schema.js';
-import { ScionError } from '../base/errors.ts';
+import { isScionError, ScionError } from '../base/errors.ts';
 import type { FileReader } from '../host/types.ts';
 import { readExactly, shown } from './bytes.ts';
 import { checkedPages } from './parquet-pages.ts';
@@ -33,8 +33,11 @@ export interface ParquetTable {
   readonly columns: readonly string[];
   /** Number of rows, as the footer says. */
   readonly rowCount: number;
-  /** Rows with these columns only, in order. Lists are arrays, structs objects, 64-bit integers bigints. */
-  rows(columns: readonly string[]): AsyncGenerator<Record<string, unknown>>;
+  /**
+   * Rows with these columns only, in order. Lists are arrays, structs objects, 64-bit integers bigints. With `onBad` a row group
+   * that cannot be read is told and passed over.
+   */
+  rows(columns: readonly string[], onBad?: (error: ScionError, group: number) => void): AsyncGenerator<Record<string, unknown>>;
 }
 
 /** hyparquet's errors are plain ones; whatever it trips over is the file's fault. */
@@ -71,12 +74,20 @@ export async function openParquet(reader: FileReader, options: ParquetOptions): 
   return {
     columns,
     rowCount: Number(metadata.num_rows),
-    async *rows(wanted) {
+    async *rows(wanted, onBad) {
       const missing = wanted.find((column) => !columns.includes(column));
       if (missing !== undefined) throw new ScionError('input', `${name}: no column ${shown(missing)}; its columns are ${columns.join(', ')}`, { missing });
       for (const [index, group] of metadata.row_groups.entries()) {
         const where = `${name}: row group ${index}`;
-        yield* await asFormat(where, () => readGroup(reader, metadata, tree, group, wanted, { ...options, name: where }));
+        let rows: Record<string, unknown>[];
+        try {
+          rows = await asFormat(where, () => readGroup(reader, metadata, tree, group, wanted, { ...options, name: where }));
+        } catch (error) {
+          if (!onBad || !isScionError(error, 'format')) throw error;
+          onBad(error, index);
+          continue;
+        }
+        yield* rows;
       }
     },
   };
