@@ -24,6 +24,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<{ command: Command }>>> = 
   export: () => import('./commands/export.ts'),
   init: () => import('./commands/init.ts'),
   'vocab stats': () => import('./commands/vocab-stats.ts'),
+  'data build': () => import('./commands/data-build.ts'),
   'data inspect': () => import('./commands/data-inspect.ts'),
   bench: () => import('./commands/bench.ts'),
 };

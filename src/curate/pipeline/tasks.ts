@@ -17,6 +17,12 @@ export type Task<I = unknown, O = unknown> = (input: I, context: TaskContext) =>
 /** Loads tasks by name. Add a line here for a new kind of work. */
 export const TASKS: Readonly<Record<string, () => Promise<Task<never>>>> = {
   echo: async () => async (input: unknown) => input,
+  'read.survey': async () => (await import('../read/units.ts')).surveyTask,
+  'read.unit': async () => (await import('./read-task.ts')).readUnitTask,
+  'map.shard': async () => (await import('./map-task.ts')).mapShardTask,
+  'pack.tokenize': async () => (await import('./pack-tasks.ts')).tokenizeTask,
+  'pack.bucket': async () => (await import('./pack-tasks.ts')).bucketTask,
+  'sample.shard': async () => (await import('./pack-tasks.ts')).sampleTask,
   'dedup.sketch': async () => (await import('../dedup/sketch.ts')).sketchTask,
   'dedup.verify': async () => (await import('../dedup/verify.ts')).verifyTask,
   'dedup.verdict': async () => (await import('../dedup/verdict.ts')).verdictTask,

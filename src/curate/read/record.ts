@@ -16,7 +16,7 @@ const kindOf = (value: unknown): string => (value === null ? 'null' : Array.isAr
 type Row = Readonly<Record<string, unknown>>;
 
 /** The value under a field's name; several columns become one text. */
-function valueOf(record: Row, field: keyof Fields, fields: Fields): unknown {
+function fieldOf(record: Row, field: keyof Fields, fields: Fields): unknown {
   const column = fields[field] ?? field;
   if (typeof column === 'string') return Object.hasOwn(record, column) ? record[column] : undefined;
   const parts = column.map((name) => (Object.hasOwn(record, name) ? record[name] : undefined)).filter((part) => part !== undefined && part !== null);
@@ -74,12 +74,12 @@ export function docOf(value: unknown, defaults: Defaults): Doc | Drop {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return bad('no-record', `a record must be an object, found ${kindOf(value)}`);
   const record = value as Row;
   const { fields } = defaults;
-  const id = nameOf(valueOf(record, 'id', fields)) ?? defaults.id;
-  const category = nameOf(valueOf(record, 'category', fields)) ?? defaults.category;
-  const lang = nameOf(valueOf(record, 'lang', fields)) ?? defaults.lang;
-  const title = nameOf(valueOf(record, 'title', fields));
+  const id = nameOf(fieldOf(record, 'id', fields)) ?? defaults.id;
+  const category = nameOf(fieldOf(record, 'category', fields)) ?? defaults.category;
+  const lang = nameOf(fieldOf(record, 'lang', fields)) ?? defaults.lang;
+  const title = nameOf(fieldOf(record, 'title', fields));
   const about = { ...(lang === undefined ? {} : { lang }), ...(title === undefined ? {} : { title }) };
-  const messages = valueOf(record, 'messages', fields);
+  const messages = fieldOf(record, 'messages', fields);
   if (messages !== undefined && messages !== null) {
     const turns = turnsOf(messages);
     if (!Array.isArray(turns)) return turns;
@@ -89,7 +89,7 @@ export function docOf(value: unknown, defaults: Defaults): Doc | Drop {
   const texts: Record<'source' | 'target' | 'text', string> = { source: '', target: '', text: '' };
   let found = false;
   for (const name of ['source', 'target', 'text'] as const) {
-    const text = valueOf(record, name, fields);
+    const text = fieldOf(record, name, fields);
     if (text === undefined) continue;
     found = true;
     if (text === null) continue;
