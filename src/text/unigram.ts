@@ -6,7 +6,7 @@
  *
  * The text is cut into chunks where no piece holds the two units side by side: every way through the text passes
  * there, so a chunk asks nothing of what came before but the sum up to it, and going chunk by chunk does the very same
- * operations. Short chunks are remembered with their ids (about 9 MiB a tokenizer at most). The sum up to a chunk
+ * operations. Short chunks are remembered with their ids (about 11 MiB a tokenizer at most). The sum up to a chunk
  * changes how the sums within it are rounded, and so may change which of two nearly equal ways wins; a remembered
  * chunk therefore knows up to which sum its ids are certain. Beyond that the plain loop runs.
  *
@@ -16,19 +16,20 @@
  * unknown character, which is rounded to f32 at once). The loop takes C if C is greater than the f32 it holds, and then
  * holds f(C). As f keeps order, what is held never falls and is never less than f(C) of any C that came by: so
  * B(p) = max f(C). With u = (2^-24 + 2^-53) M, both C and f(C) are within e(s) + u of the exact sum, where
- * e(s) bounds |B(s) - H - R(s)|; hence e(p) <= max e(s) + u, and after k steps e <= k u. A candidate for p has
- * n - 1 steps before it at most. So every C and every f(C) in the chunk is within n u of the exact sum it stands for, and
- * if the best way to p leads the others by more than 2 n u in exact numbers, its C is greater than any f(C) before it,
- * and its f(C) is greater than any C behind it: it is the one that stays. If that holds at all places of the best way,
- * the loop's ids are those of the exact sums. The lead is reckoned in f64 from zero, with an error below n 2^-51 M; that,
- * and M without the rounding, is covered by taking 2^-24 (1 + 2^-6) M for u; sums too small to be normal f32 numbers by
- * adding 2^-60 to M. The sum at the end of the chunk is then the f32 sum over the pieces taken, one after the other.
+ * e(s) bounds |B(s) - H - R(s)|; hence e(p) <= max e(s) + u, and p units behind the start, after p steps at most,
+ * e(p) <= p u. A candidate for p comes from before p. So every C and every f(C) for p is within p u of the exact sum it
+ * stands for, and if the best way to p leads the others by more than 2 p u in exact numbers, its C is greater than any
+ * f(C) before it, and its f(C) is greater than any C behind it: it is the one that stays. If that holds at all places of
+ * the best way, the loop's ids are those of the exact sums. The lead is reckoned in f64 from zero, with an error
+ * below p 2^-51 M. That, and what M leaves out (it is taken as |H| + n times the largest score), is covered by taking
+ * 2^-24 (1 + 2^-6) M for u; sums too small to be normal f32 numbers by adding 2^-60 to M. The sum at the end of the
+ * chunk is then the f32 sum over the pieces taken, one after the other.
  */
 
 import { PIECE, type SentencePieceModel } from '../formats/sentencepiece.ts';
 import { codePoint } from './chunked-bpe.ts';
 import type { IdSink } from './id-sink.ts';
-import { PieceTrie } from './piece-trie.ts';
+import { CELL, PieceArray } from './piece-array.ts';
 import type { PieceEncoder } from './sentencepiece-bpe.ts';
 import { utf8LengthOf } from './utf8.ts';
 import { HASH_START, hashUnit, WordCache } from './word-cache.ts';
@@ -56,10 +57,12 @@ const MAX_SCORE = 2 ** 60;
 
 /** Best cut over the pieces of a model. */
 export class Unigram implements PieceEncoder {
-  readonly #trie: PieceTrie;
+  readonly #trie: PieceArray;
   /** The score of each piece; user-defined ones get a bonus that beats any path through other pieces. */
   readonly #scores: Float64Array;
   readonly #unknownScore: number;
+  /** The size of the largest score: no way through n units has a sum beyond n times that. */
+  readonly #largest: number;
   /** Two units side by side in some piece, as hashed bits; a collision merely misses a cut. */
   readonly #neighbours: Int32Array;
   readonly #neighbourShift: number;
@@ -84,26 +87,29 @@ export class Unigram implements PieceEncoder {
       greatest = Math.max(greatest, Math.fround(score));
     }
     this.#unknownScore = Math.fround(least - UNKNOWN_PENALTY);
-    this.#trie = new PieceTrie(model.pieces.length);
     this.#scores = new Float64Array(model.pieces.length);
-    const pairs = new Set<number>();
+    const kept: string[] = [];
+    const ids: number[] = [];
     model.pieces.forEach(({ text, score, type }, id) => {
       if (type !== PIECE.NORMAL && type !== PIECE.USER_DEFINED) return;
       this.#scores[id] = type === PIECE.USER_DEFINED ? Math.fround(utf8LengthOf(text) * greatest) - 0.1 : Math.fround(score);
-      this.#trie.add(text, id);
-      for (let i = 1; i < text.length; i++) pairs.add(text.charCodeAt(i - 1) * 0x10000 + text.charCodeAt(i));
+      kept.push(text);
+      ids.push(id);
     });
-    // At most one bit in 32 set: about 3 % of the cuts are missed.
+    this.#trie = new PieceArray(kept, ids);
+    // At most one bit in 32 set: 3 % of the cuts are missed, or less.
     let bits = 14;
-    while (bits < 22 && 2 ** bits < pairs.size * 32) bits++;
+    while (bits < 22 && 2 ** bits < this.#trie.pairs * 32) bits++;
     this.#neighbours = new Int32Array(2 ** (bits - 5));
     this.#neighbourShift = 32 - bits;
-    for (const pair of pairs) {
-      const bit = pairHash(Math.floor(pair / 0x10000), pair & 0xffff) >>> this.#neighbourShift;
-      this.#neighbours[bit >>> 5] |= 1 << (bit & 31);
+    for (const text of kept) {
+      for (let i = 1; i < text.length; i++) {
+        const bit = pairHash(text.charCodeAt(i - 1), text.charCodeAt(i)) >>> this.#neighbourShift;
+        this.#neighbours[bit >>> 5] |= 1 << (bit & 31);
+      }
     }
-    const usual = Math.abs(this.#unknownScore) <= MAX_SCORE && this.#scores.every((score) => Math.abs(score) <= MAX_SCORE);
-    this.#cache = usual && cacheWords !== 0 ? new WordCache(cacheWords) : null;
+    this.#largest = this.#scores.reduce((most, score) => Math.max(most, Math.abs(score)), Math.abs(this.#unknownScore));
+    this.#cache = this.#largest <= MAX_SCORE && cacheWords !== 0 ? new WordCache(cacheWords) : null;
   }
 
   encode(units: Uint16Array, count: number, sink: IdSink): void {
@@ -136,7 +142,7 @@ export class Unigram implements PieceEncoder {
     const best = this.#best;
     const scores = this.#scores;
     if (size === 1) {
-      const id = this.#trie.single[units[from]];
+      const id = this.#trie.single(units[from]);
       if (id >= 0) {
         best[0] = scores[id] + best[0];
         sink.piece(id);
@@ -187,18 +193,17 @@ export class Unigram implements PieceEncoder {
     const best = this.#best;
     const startOf = this.#startOf;
     const idAt = this.#idAt;
-    const trie = this.#trie;
+    const { cells, codes } = this.#trie;
     const scores = this.#scores;
     startOf.fill(-1, 0, count + 1);
     for (let start = 0; start < count; ) {
       const here = best[start];
       const unit = units[from + start];
       const first = start + ((unit & 0xfc00) === 0xd800 ? 2 : 1);
-      let id = first === start + 1 ? trie.single[unit] : -1;
-      let end = start + 1;
-      let node = 0;
       let single = false;
-      for (;;) {
+      let cell = CELL * codes[unit];
+      for (let end = start + 1; ; ) {
+        const id = cells[cell + 2];
         if (id >= 0) {
           const score = scores[id] + here;
           if (startOf[end] === -1 || score > best[end]) {
@@ -208,11 +213,10 @@ export class Unigram implements PieceEncoder {
           }
           if (end === first) single = true;
         }
-        if (end >= count || node < 0) break;
-        node = end === start + 1 ? trie.start(unit, units[from + end]) || -1 : trie.step(node, units[from + end]);
-        if (node < 0) break;
-        id = trie.value(node);
-        end++;
+        const base = cells[cell];
+        if (base === 0 || end >= count) break;
+        cell = CELL * (base + codes[units[from + end++]]);
+        if (cells[cell + 1] !== base) break;
       }
       if (!single) {
         const score = Math.fround(this.#unknownScore + here);
@@ -249,54 +253,61 @@ export class Unigram implements PieceEncoder {
     const second = this.#second;
     const startOf = this.#startOf;
     const idAt = this.#idAt;
-    const trie = this.#trie;
+    const { cells, codes } = this.#trie;
     const scores = this.#scores;
     sum.fill(-Infinity, 0, count + 1);
     second.fill(-Infinity, 0, count + 1);
     sum[0] = 0;
-    let most = TINY;
     for (let start = 0; start < count; ) {
       const here = sum[start];
       const unit = units[from + start];
       const first = start + ((unit & 0xfc00) === 0xd800 ? 2 : 1);
-      let id = first === start + 1 ? trie.single[unit] : -1;
-      let end = start + 1;
-      let node = 0;
-      for (;;) {
-        if (id >= 0 || end === first) {
-          const candidate = (id >= 0 ? scores[id] : this.#unknownScore) + here;
-          most = Math.max(most, Math.abs(candidate));
-          if (candidate > sum[end]) {
-            second[end] = sum[end];
-            sum[end] = candidate;
-            startOf[end] = start;
-            idAt[end] = id;
-          } else if (candidate > second[end]) {
-            second[end] = candidate;
-          }
+      let single = false;
+      let cell = CELL * codes[unit];
+      for (let end = start + 1; ; ) {
+        const id = cells[cell + 2];
+        if (id >= 0) {
+          this.#offer(start, end, id, here + scores[id]);
+          if (end === first) single = true;
         }
-        if (end >= count) break;
-        if (node >= 0) {
-          node = end === start + 1 ? trie.start(unit, units[from + end]) || -1 : trie.step(node, units[from + end]);
-          id = node < 0 ? -1 : trie.value(node);
-        }
-        end++;
-        if (node < 0 && end > first) break;
+        const base = cells[cell];
+        if (base === 0 || end >= count) break;
+        cell = CELL * (base + codes[units[from + end++]]);
+        if (cells[cell + 1] !== base) break;
       }
+      if (!single) this.#offer(start, first, -1, here + this.#unknownScore);
       start = first;
     }
     const entry = this.#entry;
-    let lead = Infinity;
+    let bound = Infinity;
     let ids = 0;
     for (let end = count; end > 0; end = startOf[end]) {
-      lead = Math.min(lead, sum[end] - second[end]);
+      bound = Math.min(bound, (sum[end] - second[end]) / (2 * end * ROUNDING));
       entry[1 + ids++] = idAt[end];
     }
-    for (let i = 1, j = ids; i < j; i++, j--) [entry[i], entry[j]] = [entry[j], entry[i]];
-    entry[0] = Math.max(-1, Math.min(MAX_SUM, Math.floor(lead / (2 * count * ROUNDING) - most)));
+    for (let i = 1, j = ids; i < j; i++, j--) {
+      const id = entry[i];
+      entry[i] = entry[j];
+      entry[j] = id;
+    }
+    entry[0] = Math.max(-1, Math.min(MAX_SUM, Math.floor(bound - count * this.#largest - TINY)));
     // Unknown characters are left to the plain loop.
     for (let i = 1; i <= ids; i++) if (entry[i] < 0) entry[0] = -1;
     return ids + 1;
+  }
+
+  /** A candidate of `#learn`. */
+  #offer(start: number, end: number, id: number, candidate: number): void {
+    const sum = this.#sum;
+    const second = this.#second;
+    if (candidate > sum[end]) {
+      second[end] = sum[end];
+      sum[end] = candidate;
+      this.#startOf[end] = start;
+      this.#idAt[end] = id;
+    } else if (candidate > second[end]) {
+      second[end] = candidate;
+    }
   }
 }
 
