@@ -85,7 +85,7 @@ async function main(): Promise<void> {
   const child = spawn(env.PYTHON ?? 'python3', [join(import.meta.dirname, 'dedup-peer.py')], {
     stdio: ['pipe', 'pipe', 'inherit'],
     // One core: numpy's libraries must not take more.
-    env: { ...env, OMP_NUM_THREADS: '1', OPENBLAS_NUM_THREADS: '1' },
+    env: { ...env, OMP_NUM_THREADS: '1', OPENBLAS_NUM_THREADS: '1', TQDM_DISABLE: '1' },
   });
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   const answer = async <T>(question: string): Promise<T> => {

@@ -6,7 +6,7 @@
 import type { DedupConfig } from './config.ts';
 import { BATCH_PAIRS, type Compared, comparePairs, nearPairs, readRound, Seen, type Work } from './near.ts';
 import { SECTION, writeWhole } from './sketch.ts';
-import { eachFacts, groups, parts } from './sketch-file.ts';
+import { groups } from './sketch-file.ts';
 
 /** What becomes of a document; KEPT is 0. */
 export const KEPT = 0;
@@ -59,7 +59,7 @@ export async function decide(work: Work): Promise<Decision> {
 }
 
 async function equalDocuments(work: Work, { fate, cause, likeness }: Decision): Promise<void> {
-  for await (const part of parts(work.host.files, work.sketches, work.bases, SECTION.document)) {
+  for await (const part of work.sketches.parts(SECTION.document, work.bases)) {
     for (const group of groups(part, 4)) {
       const documents = group.map((i) => part.words[i * part.width + 4]);
       for (const document of documents.slice(1)) {
@@ -79,30 +79,33 @@ function note(decision: Decision, { similarity }: Compared): void {
 async function nearDocuments(work: Work, decision: Decision): Promise<void> {
   const { fate, cause, likeness } = decision;
   const { groups: joined, rounds } = await nearPairs(work, fate);
+  for (const path of rounds) await readRound(work, path, (pair) => note(decision, pair));
   const total = fate.length;
-  const sizes = new Uint32Array(total);
-  for (let d = 0; d < total; d++) if (fate[d] === KEPT) sizes[joined.root(d)]++;
+  const keepChains = work.config.chains === 'keep';
   // Members that wait for a keeper. Those that are not like the one chosen may wait for the next (chains: keep).
   const waiting = new Uint8Array(total);
+  const found: number[] = [];
   for (let d = 0; d < total; d++) {
-    if (fate[d] !== KEPT) continue;
-    const size = sizes[joined.root(d)];
-    if (size < 2) continue;
+    const root = joined.root(d);
+    if (root === d) continue;
+    if (waiting[root] === 0) found.push(root);
+    waiting[root] = 1;
     waiting[d] = 1;
-    if (joined.root(d) === d) {
-      decision.clusters++;
-      decision.largestCluster = Math.max(decision.largestCluster, size);
-    }
   }
-  for (const path of rounds) await readRound(work, path, (pair) => note(decision, pair));
-  if (decision.clusters === 0) return;
+  if (found.length === 0) return;
+  const roots = Uint32Array.from(found).sort();
+  const clusterOf = (document: number): number => placeOf(roots, joined.root(document));
+  const sizes = new Uint32Array(roots.length);
+  for (let d = 0; d < total; d++) if (waiting[d] === 1) sizes[clusterOf(d)]++;
+  decision.clusters = roots.length;
+  decision.largestCluster = sizes.reduce((most, size) => Math.max(most, size), 0);
 
-  for (let turn = 0; turn < (work.config.chains === 'keep' ? work.config.representatives : 1); turn++) {
-    const keepers = await chooseKeepers(work, waiting, (d) => joined.root(d));
+  for (let turn = 0; turn < (keepChains ? work.config.representatives : 1); turn++) {
+    const keepers = await chooseKeepers(work, waiting, clusterOf, roots.length);
     let left = 0;
     for (let d = 0; d < total; d++) {
       if (waiting[d] === 0) continue;
-      cause[d] = keepers[joined.root(d)];
+      cause[d] = keepers[clusterOf(d)];
       if (cause[d] === d) waiting[d] = 0;
       else left++;
     }
@@ -110,37 +113,48 @@ async function nearDocuments(work: Work, decision: Decision): Promise<void> {
     // Likeness to the one that stays, where the two were compared.
     for (const path of rounds) {
       await readRound(work, path, ({ a, b, similarity }) => {
-        if (waiting[b] === 1 && cause[b] === a && waiting[a] === 0) likeness[b] = similarity;
-        if (waiting[a] === 1 && cause[a] === b && waiting[b] === 0) likeness[a] = similarity;
+        if (waiting[b] === 1 && cause[b] === a) likeness[b] = similarity;
+        if (waiting[a] === 1 && cause[a] === b) likeness[a] = similarity;
       });
     }
-    if (work.config.chains === 'keep') await compareWithKeepers(work, decision, waiting);
+    if (keepChains) await compareWithKeepers(work, decision, waiting);
     for (let d = 0; d < total; d++) {
-      if (waiting[d] === 0 || (work.config.chains === 'keep' && !(likeness[d] >= Math.fround(work.config.threshold)))) continue;
+      if (waiting[d] === 0 || (keepChains && !(likeness[d] >= Math.fround(work.config.threshold)))) continue;
       fate[d] = NEAR;
       waiting[d] = 0;
     }
   }
-  for (let d = 0; d < total; d++) if (fate[d] === KEPT) likeness[d] = Number.NaN;
 }
 
-/** By root: the waiting member of the highest rank, the first of equals. */
-async function chooseKeepers(work: Work, waiting: Uint8Array, root: (document: number) => number): Promise<Uint32Array> {
-  const ranks = new Float64Array(waiting.length);
-  // Number of the document plus 1.
-  const keepers = new Uint32Array(waiting.length);
-  await eachFacts(work.host.files, work.sketches, (facts, shard) => {
+/** Where `value` stands in a rising list that holds it. */
+function placeOf(rising: Uint32Array, value: number): number {
+  let [low, high] = [0, rising.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (rising[middle] < value) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** By cluster: the waiting member of the highest rank, the first of equals. */
+async function chooseKeepers(work: Work, waiting: Uint8Array, clusterOf: (document: number) => number, clusters: number): Promise<Uint32Array> {
+  const ranks = new Float64Array(clusters);
+  const chosen = new Uint8Array(clusters);
+  const keepers = new Uint32Array(clusters);
+  await work.sketches.eachFacts((facts, shard) => {
     for (let i = 0; i < facts.documents; i++) {
       const d = work.bases[shard] + i;
       if (waiting[d] === 0) continue;
-      const r = root(d);
+      const c = clusterOf(d);
       const rank = facts.rank(i);
-      if (keepers[r] !== 0 && !(rank > ranks[r])) continue;
-      ranks[r] = rank;
-      keepers[r] = d + 1;
+      if (chosen[c] === 1 && !(rank > ranks[c])) continue;
+      ranks[c] = rank;
+      keepers[c] = d;
+      chosen[c] = 1;
     }
   });
-  return keepers.map((d) => Math.max(0, d - 1));
+  return keepers;
 }
 
 /** Compares waiting members with the one that stays, where that was not done. */
@@ -184,7 +198,7 @@ async function containedDocuments(work: Work, decision: Decision, rule: NonNulla
     }
     pairs = [];
   };
-  for await (const part of parts(work.host.files, work.sketches, work.bases, SECTION.anchor)) {
+  for await (const part of work.sketches.parts(SECTION.anchor, work.bases)) {
     for (const group of groups(part, 2)) {
       if (group.length > rule.maxShared) continue;
       const documents = group.map((i) => part.words[i * part.width + 2]).filter((document) => fate[document] === KEPT);
@@ -211,7 +225,7 @@ async function containedDocuments(work: Work, decision: Decision, rule: NonNulla
 async function repeatedPieces(work: Work, decision: Decision, kind: 'paragraph' | 'line'): Promise<void> {
   const { bases } = work;
   let number = 0;
-  for await (const part of parts(work.host.files, work.sketches, bases, SECTION[kind])) {
+  for await (const part of work.sketches.parts(SECTION[kind], bases)) {
     const cuts: { document: number; piece: number }[] = [];
     for (const group of groups(part, 2)) {
       const places = group

@@ -2,7 +2,7 @@
  * Deduplication of a folder of shards, in three passes: sketch every shard, decide over the sketches, write a verdict
  * for every shard. Text is read once, and again only where two documents are compared or a piece is cut. Sketches,
  * compared pairs and verdicts lie on disk, each whole or not there: a run that was cut off goes on behind the last one,
- * to the same bytes. What is held in memory: about 13 bytes a document, 34 while keepers are chosen.
+ * to the same bytes. What is held in memory: about 14 bytes a document.
  */
 import { joinPath } from '../../base/path.ts';
 import type { Host } from '../../host/types.ts';
@@ -11,6 +11,7 @@ import { bandsOf, DedupConfig, type DedupInput } from './config.ts';
 import { type Decision, decide, EXACT, KEPT, keeperOf } from './decide.ts';
 import { shardOf, type Work } from './near.ts';
 import { type SketchInput, writeWhole } from './sketch.ts';
+import { Sketches } from './sketch-file.ts';
 import type { VerdictInput, VerdictSummary } from './verdict.ts';
 
 export { DedupConfig, type DedupInput } from './config.ts';
@@ -106,7 +107,7 @@ function verdictInput(work: Work, decision: Decision, shard: number, out: string
     const keeperShard = shardOf(work.bases, keeper);
     let place = places.get(keeperShard);
     if (place === undefined) {
-      place = sketches.push({ path: work.sketches[keeperShard], shard: keeperShard }) - 1;
+      place = sketches.push({ path: work.sketchPaths[keeperShard], shard: keeperShard }) - 1;
       places.set(keeperShard, place);
     }
     drops.push(d - base, fate[d], keepers.length / 2);
@@ -120,7 +121,7 @@ function verdictInput(work: Work, decision: Decision, shard: number, out: string
     shard,
     shards: work.shards.length,
     path: work.shards[shard],
-    sketch: work.sketches[shard],
+    sketch: work.sketchPaths[shard],
     base,
     drops: Uint32Array.from(drops),
     likeness: Float32Array.from(likenesses),
@@ -151,12 +152,12 @@ export async function dedupShards(env: DedupEnv, shards: readonly string[], inpu
   const config = DedupConfig.parse(input);
   const { bands, rows } = bandsOf(config);
   const key = await claim(env, shards, config);
-  const sketches = shards.map((_, s) => joinPath(env.scratch, numbered('sketch', s, 'bin')));
+  const sketchPaths = shards.map((_, s) => joinPath(env.scratch, numbered('sketch', s, 'bin')));
   const progress = (stage: string, done: number, total: number): void => onProgress?.({ stage, done, total });
 
   const counts = await env.pool.map<SketchInput, number>(
     'dedup.sketch',
-    shards.map((shard, s) => ({ shard, out: sketches[s], config })),
+    shards.map((shard, s) => ({ shard, out: sketchPaths[s], config })),
     (done, total) => progress('sketch', done, total),
   );
   const bases = new Uint32Array(shards.length + 1);
@@ -164,7 +165,18 @@ export async function dedupShards(env: DedupEnv, shards: readonly string[], inpu
     bases[s + 1] = bases[s] + count;
   });
 
-  const work: Work = { host: env.host, pool: env.pool, scratch: env.scratch, key, config, shards, sketches, bases, progress };
+  const work: Work = {
+    host: env.host,
+    pool: env.pool,
+    scratch: env.scratch,
+    key,
+    config,
+    shards,
+    sketchPaths,
+    sketches: new Sketches(env.host.files, sketchPaths),
+    bases,
+    progress,
+  };
   const decision = await decide(work);
 
   const verdicts = shards.map((_, s) => joinPath(env.scratch, numbered('verdict', s, 'json')));

@@ -7,7 +7,7 @@ import type { Host } from '../../host/types.ts';
 import type { TaskPool } from '../pipeline/pool.ts';
 import { bandsOf, type DedupConfig } from './config.ts';
 import { SECTION } from './sketch.ts';
-import { groups, parts } from './sketch-file.ts';
+import { groups, type Sketches } from './sketch-file.ts';
 import { Groups, type VerifyInput } from './verify.ts';
 
 /** What all passes over the sketches know. */
@@ -18,7 +18,8 @@ export interface Work {
   readonly key: string;
   readonly config: DedupConfig;
   readonly shards: readonly string[];
-  readonly sketches: readonly string[];
+  readonly sketchPaths: readonly string[];
+  readonly sketches: Sketches;
   /** Number of the first document of each shard, and of all documents. */
   readonly bases: Uint32Array;
   progress(stage: string, done: number, total: number): void;
@@ -63,7 +64,7 @@ export async function comparePairs(work: Work, pairs: readonly number[], link: n
         const shard = shardOf(work.bases, document);
         let shardPlace = shardPlaces.get(shard);
         if (shardPlace === undefined) {
-          shardPlace = shards.push({ path: work.shards[shard], sketch: work.sketches[shard], number: shard }) - 1;
+          shardPlace = shards.push({ path: work.shards[shard], sketch: work.sketchPaths[shard], number: shard }) - 1;
           shardPlaces.set(shard, shardPlace);
         }
         place = documents.push(shardPlace, document - work.bases[shard]) / 2 - 1;
@@ -196,7 +197,7 @@ async function compareBand(
     if (open(a, b)) pairs.push(a, b);
     if (pairs.length >= 2 * BATCH_PAIRS) await compare(pairs);
   };
-  for await (const part of parts(work.host.files, work.sketches, work.bases, SECTION.band + band)) {
+  for await (const part of work.sketches.parts(SECTION.band + band, work.bases)) {
     let large: number[][] = [];
     for (const group of groups(part, 2)) {
       const documents = group.map((i) => part.words[i * part.width + 2]).filter((document) => gone[document] === 0);

@@ -9,7 +9,8 @@ import type { FileReader, HostFiles } from '../../host/types.ts';
 
 const MAGIC = 0x4b534344;
 const VERSION = 1;
-const HEADER = 4;
+/** MAGIC, VERSION, documents, sections, byte offset of the ids. */
+const HEADER = 5;
 const FILED = 3;
 const RANGES = 256;
 /** Words a document: byte offset, bytes, units, start of its id, rank (two words of a double). */
@@ -64,7 +65,7 @@ export function sketchBytes({ documents, facts, ids, sections }: Sketch, room = 
   const size = idsAt + Math.ceil(ids.length / 4) * 4;
   const bytes = room.length < size ? new Uint8Array(size) : room.subarray(0, size).fill(0);
   const out = new Uint32Array(bytes.buffer, bytes.byteOffset, size / 4);
-  out.set([MAGIC, VERSION, documents, sections.length]);
+  out.set([MAGIC, VERSION, documents, sections.length, idsAt]);
   out.set(facts.subarray(0, documents * FACT_WORDS), factsAt);
   out[factsAt + documents * FACT_WORDS] = ids.length;
   sections.forEach((section, s) => {
@@ -92,12 +93,13 @@ async function words(reader: FileReader, at: number, count: number): Promise<Uin
   return new Uint32Array(bytes.byteOffset % 4 === 0 ? bytes.buffer : bytes.slice().buffer, bytes.byteOffset % 4 === 0 ? bytes.byteOffset : 0, count);
 }
 
-async function header(reader: FileReader): Promise<{ documents: number; filed: Uint32Array }> {
-  const first = await words(reader, 0, HEADER);
-  if (first[0] !== MAGIC || first[1] !== VERSION) {
-    throw new ScionError('format', 'a sketch file has another form than this version writes; delete the work folder and run again', { magic: first[0] });
+/** The words in front of the facts. */
+async function header(reader: FileReader): Promise<{ documents: number; sections: number; idsAt: number }> {
+  const [magic, version, documents, sections, idsAt] = await words(reader, 0, HEADER);
+  if (magic !== MAGIC || version !== VERSION) {
+    throw new ScionError('format', 'a sketch file has another form than this version writes; delete the work folder and run again', { magic, version });
   }
-  return { documents: first[2], filed: await words(reader, HEADER, FILED * first[3]) };
+  return { documents, sections, idsAt };
 }
 
 async function withFile<T>(files: HostFiles, path: string, work: (reader: FileReader) => Promise<T>): Promise<T> {
@@ -120,23 +122,20 @@ export class Facts {
   readonly documents: number;
   readonly #words: Uint32Array;
   readonly #doubles: DataView;
-  readonly #reader: FileReader;
-  readonly #idsAt: number;
 
-  private constructor(documents: number, facts: Uint32Array<ArrayBuffer>, reader: FileReader, idsAt: number) {
+  private constructor(documents: number, facts: Uint32Array<ArrayBuffer>) {
     this.documents = documents;
     this.#words = facts;
     this.#doubles = new DataView(facts.buffer, facts.byteOffset, facts.byteLength);
-    this.#reader = reader;
-    this.#idsAt = idsAt;
   }
 
-  /** Of an open sketch file, which must stay open while ids are asked. */
   static async read(reader: FileReader): Promise<Facts> {
-    const { documents, filed } = await header(reader);
-    let end = HEADER + filed.length + documents * FACT_WORDS + 1;
-    for (let s = 0; s < filed.length; s += FILED) end = filed[s + 2] + RANGES + 1 + filed[s] * filed[s + 1];
-    return new Facts(documents, await words(reader, HEADER + filed.length, documents * FACT_WORDS + 1), reader, 4 * end);
+    const { documents, sections } = await header(reader);
+    return new Facts(documents, await words(reader, HEADER + FILED * sections, documents * FACT_WORDS));
+  }
+
+  static async of(files: HostFiles, path: string): Promise<Facts> {
+    return withFile(files, path, (reader) => Facts.read(reader));
   }
 
   /** Where the document's line stands in its shard. */
@@ -152,64 +151,98 @@ export class Facts {
   rank(index: number): number {
     return this.#doubles.getFloat64(4 * (index * FACT_WORDS + 4), true);
   }
-
-  async id(index: number): Promise<string> {
-    const start = this.#words[index * FACT_WORDS + 3];
-    const end = index + 1 < this.documents ? this.#words[(index + 1) * FACT_WORDS + 3] : this.#words[this.documents * FACT_WORDS];
-    return new TextDecoder().decode(await this.#reader.read(this.#idsAt + start, end - start));
-  }
 }
 
-/** Facts of every shard in turn. */
-export async function eachFacts(files: HostFiles, paths: readonly string[], use: (facts: Facts, shard: number) => void): Promise<void> {
-  for (let shard = 0; shard < paths.length; shard++) {
-    await withFile(files, paths[shard], async (reader) => use(await Facts.read(reader), shard));
-  }
+/** Ids of some documents of a shard, in small reads. */
+export async function idsOf(files: HostFiles, path: string, indexes: readonly number[]): Promise<string[]> {
+  return withFile(files, path, async (reader) => {
+    const { documents, sections, idsAt } = await header(reader);
+    const ids: string[] = [];
+    for (const index of indexes) {
+      // Behind the last document's facts stands the end of its id, where the next one's would start.
+      const last = index + 1 === documents;
+      const row = await words(reader, HEADER + FILED * sections + index * FACT_WORDS, FACT_WORDS + (last ? 1 : 4));
+      const end = row[last ? FACT_WORDS : FACT_WORDS + 3];
+      ids.push(new TextDecoder().decode(await reader.read(idsAt + row[3], end - row[3])));
+    }
+    return ids;
+  });
 }
 
-/** Records of one range of hashes from all shards; the last word of each is the document's number over all shards. */
+/** Records of one range of hashes from all shards; the last word of each is the document's number over all shards. The words are used again for the next part. */
 export interface Part {
   readonly width: number;
   readonly count: number;
   readonly words: Uint32Array;
 }
 
-/** A section of all sketch files, range after range of the hash. `bases[s]`: number of the first document of shard s. */
-export async function* parts(files: HostFiles, paths: readonly string[], bases: ArrayLike<number>, section: number): AsyncGenerator<Part> {
-  const indexes = new Uint32Array(paths.length * (RANGES + 1));
-  const starts = new Float64Array(paths.length);
-  let width = 0;
-  for (let s = 0; s < paths.length; s++) {
-    await withFile(files, paths[s], async (reader) => {
-      const { filed } = await header(reader);
-      width = filed[FILED * section];
-      starts[s] = filed[FILED * section + 2] + RANGES + 1;
-      indexes.set(await words(reader, starts[s] - RANGES - 1, RANGES + 1), s * (RANGES + 1));
-    });
+/** Sketch files that are open at once while a section is read; of more, each is opened for each read. */
+const OPEN_FILES = 256;
+
+/** The sketches of all shards. */
+export class Sketches {
+  readonly #files: HostFiles;
+  readonly #paths: readonly string[];
+  /** The filed words of each, read once: where its sections stand. */
+  readonly #filed: Uint32Array[] = [];
+
+  constructor(files: HostFiles, paths: readonly string[]) {
+    this.#files = files;
+    this.#paths = paths;
   }
-  const before = (range: number): number => {
-    let sum = 0;
-    for (let s = 0; s < paths.length; s++) sum += indexes[s * (RANGES + 1) + range];
-    return sum;
-  };
-  for (let from = 0; from < RANGES; ) {
-    let to = from + 1;
-    const first = before(from);
-    while (to < RANGES && before(to + 1) - first <= PART_RECORDS) to++;
-    const count = before(to) - first;
-    const out = new Uint32Array(count * width);
-    let at = 0;
-    for (let s = 0; s < paths.length && count > 0; s++) {
-      const low = indexes[s * (RANGES + 1) + from];
-      const many = (indexes[s * (RANGES + 1) + to] - low) * width;
-      if (many === 0) continue;
-      const found = await withFile(files, paths[s], (reader) => words(reader, starts[s] + low * width, many));
-      for (let i = width - 1; i < many; i += width) found[i] += bases[s];
-      out.set(found, at);
-      at += many;
+
+  /** Facts of every shard in turn. */
+  async eachFacts(use: (facts: Facts, shard: number) => void): Promise<void> {
+    for (let shard = 0; shard < this.#paths.length; shard++) {
+      await withFile(this.#files, this.#paths[shard], async (reader) => use(await Facts.read(reader), shard));
     }
-    if (count > 0) yield { width, count, words: out };
-    from = to;
+  }
+
+  /** A section, range after range of the hash. `bases[s]`: number of the first document of shard s. */
+  async *parts(section: number, bases: ArrayLike<number>): AsyncGenerator<Part> {
+    const files = this.#files;
+    const paths = this.#paths;
+    const few = paths.length <= OPEN_FILES;
+    const open: FileReader[] = [];
+    const use = <T>(s: number, work: (reader: FileReader) => Promise<T>): Promise<T> => (few ? work(open[s]) : withFile(files, paths[s], work));
+    const indexes = new Uint32Array(paths.length * (RANGES + 1));
+    const starts = new Float64Array(paths.length);
+    let width = 0;
+    try {
+      for (let s = 0; s < paths.length; s++) {
+        if (few) open.push(await files.open(paths[s]));
+        await use(s, async (reader) => {
+          this.#filed[s] ??= await words(reader, HEADER, FILED * (await header(reader)).sections);
+          const filed = this.#filed[s];
+          width = filed[FILED * section];
+          starts[s] = filed[FILED * section + 2] + RANGES + 1;
+          indexes.set(await words(reader, starts[s] - RANGES - 1, RANGES + 1), s * (RANGES + 1));
+        });
+      }
+      const before = new Float64Array(RANGES + 1);
+      for (let i = 0; i < indexes.length; i++) before[i % (RANGES + 1)] += indexes[i];
+      let out = new Uint32Array();
+      for (let from = 0; from < RANGES; ) {
+        let to = from + 1;
+        while (to < RANGES && before[to + 1] - before[from] <= PART_RECORDS) to++;
+        const count = before[to] - before[from];
+        if (out.length < count * width) out = new Uint32Array(count * width);
+        let at = 0;
+        for (let s = 0; s < paths.length && count > 0; s++) {
+          const low = indexes[s * (RANGES + 1) + from];
+          const many = (indexes[s * (RANGES + 1) + to] - low) * width;
+          if (many === 0) continue;
+          const found = await use(s, (reader) => words(reader, starts[s] + low * width, many));
+          for (let i = width - 1; i < many; i += width) found[i] += bases[s];
+          out.set(found, at);
+          at += many;
+        }
+        if (count > 0) yield { width, count, words: out };
+        from = to;
+      }
+    } finally {
+      for (const reader of open) await reader.close();
+    }
   }
 }
 

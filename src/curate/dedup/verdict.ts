@@ -9,7 +9,7 @@ import type { Drop } from '../step.ts';
 import { CONTAINED, EXACT, NEAR } from './decide.ts';
 import { cutSpans, joinSpans, piecesOf } from './pieces.ts';
 import { writeWhole } from './sketch.ts';
-import { Facts } from './sketch-file.ts';
+import { Facts, idsOf } from './sketch-file.ts';
 import { compose, Units } from './units.ts';
 
 /** A document by its place. */
@@ -96,8 +96,6 @@ export interface VerdictSummary {
 
 /** Examples of a reason that a shard gives. */
 const EXAMPLES = 5;
-/** Sketch files of keepers that are open at once. */
-const OPEN_SKETCHES = 32;
 
 const FATES: Record<number, 'dedup.exact' | 'dedup.near' | 'dedup.contained'> = {
   [EXACT]: 'dedup.exact',
@@ -139,37 +137,34 @@ async function cutsOf(files: HostFiles, { cuts, shard, shards, base }: VerdictIn
   return found;
 }
 
+/** The documents that stay instead of others, in the order of `keepers`; a sketch is opened once. */
+async function keepersOf({ keepers, sketches }: VerdictInput, files: HostFiles): Promise<Place[]> {
+  const bySketch: number[][] = sketches.map(() => []);
+  for (let k = 0; k < keepers.length / 2; k++) bySketch[keepers[2 * k]].push(k);
+  const places: Place[] = [];
+  for (let s = 0; s < sketches.length; s++) {
+    const indexes = bySketch[s].map((k) => keepers[2 * k + 1]);
+    const ids = await idsOf(files, sketches[s].path, indexes);
+    bySketch[s].forEach((k, i) => {
+      places[k] = { shard: sketches[s].shard, index: indexes[i], id: ids[i] };
+    });
+  }
+  return places;
+}
+
 /** The verdict of one shard. */
 async function judge(input: VerdictInput, files: HostFiles): Promise<Verdict> {
-  const sketch = await files.open(input.sketch);
+  const keepers = await keepersOf(input, files);
+  const drops: VerdictDrop[] = [];
+  for (let i = 0; i < input.likeness.length; i++) {
+    const [index, fate, place] = input.drops.subarray(3 * i, 3 * i + 3);
+    const likeness = input.likeness[i];
+    const similarity = Number.isNaN(likeness) ? {} : { similarity: Number(likeness.toFixed(6)) };
+    drops.push({ index, reason: FATES[fate], note: noteOf(fate, likeness, keepers[place]), keeper: keepers[place], ...similarity });
+  }
+  const facts = await Facts.of(files, input.sketch);
   const shard = await files.open(input.path);
-  const open = new Map<number, { reader: Awaited<ReturnType<HostFiles['open']>>; facts: Facts }>();
   try {
-    const facts = await Facts.read(sketch);
-    const placeOf = async (keeper: number): Promise<Place> => {
-      const place = input.keepers[2 * keeper];
-      let found = open.get(place);
-      if (found === undefined) {
-        for (const [oldest, { reader }] of open) {
-          if (open.size < OPEN_SKETCHES) break;
-          open.delete(oldest);
-          await reader.close();
-        }
-        const reader = await files.open(input.sketches[place].path);
-        found = { reader, facts: await Facts.read(reader) };
-        open.set(place, found);
-      }
-      const index = input.keepers[2 * keeper + 1];
-      return { shard: input.sketches[place].shard, index, id: await found.facts.id(index) };
-    };
-    const drops: VerdictDrop[] = [];
-    for (let i = 0; i < input.likeness.length; i++) {
-      const [index, fate, place] = input.drops.subarray(3 * i, 3 * i + 3);
-      const keeper = await placeOf(place);
-      const likeness = input.likeness[i];
-      const similarity = Number.isNaN(likeness) ? {} : { similarity: Number(likeness.toFixed(6)) };
-      drops.push({ index, reason: FATES[fate], note: noteOf(fate, likeness, keeper), keeper, ...similarity });
-    }
     const cuts: VerdictCut[] = [];
     const units = new Units();
     for (const [index, { paragraph, line }] of [...(await cutsOf(files, input))].sort((x, y) => x[0] - y[0])) {
@@ -194,9 +189,7 @@ async function judge(input: VerdictInput, files: HostFiles): Promise<Verdict> {
     drops.sort((x, y) => x.index - y.index);
     return { version: 1, drops, cuts };
   } finally {
-    await sketch.close();
     await shard.close();
-    for (const { reader } of open.values()) await reader.close();
   }
 }
 
@@ -214,17 +207,17 @@ export async function verdictTask(input: VerdictInput, { host: { files } }: Task
     drops[drop.reason]++;
     if (drop.keeper && drops[drop.reason] <= EXAMPLES) wanted.push({ drop, keeper: drop.keeper });
   }
-  const reader = await files.open(input.sketch);
-  try {
-    const facts = await Facts.read(reader);
-    const examples: VerdictSummary['examples'][number][] = [];
-    for (const { drop, keeper } of wanted) {
-      const dropped = { shard: input.shard, index: drop.index, id: await facts.id(drop.index) };
-      examples.push({ kept: keeper, dropped, similarity: drop.similarity ?? null, reason: drop.reason });
-    }
-    const cutCharacters = verdict.cuts.reduce((sum, { spans }) => sum + spans.reduce((length, [start, end]) => length + end - start, 0), 0);
-    return { drops, cutDocuments: verdict.cuts.length, cutCharacters, examples };
-  } finally {
-    await reader.close();
-  }
+  const ids = await idsOf(
+    files,
+    input.sketch,
+    wanted.map(({ drop }) => drop.index),
+  );
+  const examples = wanted.map(({ drop, keeper }, i) => ({
+    kept: keeper,
+    dropped: { shard: input.shard, index: drop.index, id: ids[i] },
+    similarity: drop.similarity ?? null,
+    reason: drop.reason,
+  }));
+  const cutCharacters = verdict.cuts.reduce((sum, { spans }) => sum + spans.reduce((length, [start, end]) => length + end - start, 0), 0);
+  return { drops, cutDocuments: verdict.cuts.length, cutCharacters, examples };
 }

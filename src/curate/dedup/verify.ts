@@ -25,21 +25,24 @@ export interface VerifyInput {
 
 /** Bytes of sets that a worker keeps. */
 const SET_BYTES = 2 ** 22;
-/** Shards that are open at once, two files each. */
-const OPEN_SHARDS = 32;
+/** Shards that are open at once. */
+const OPEN_SHARDS = 128;
 
 /** Shingle sets of documents, read from their shards. `close` it. */
 class SetReader {
   readonly #files: HostFiles;
   readonly #input: VerifyInput;
   readonly #sets: Map<string, Float64Array>;
-  readonly #open = new Map<number, { shard: FileReader; sketch: FileReader; facts: Facts }>();
+  readonly #open = new Map<number, FileReader>();
+  /** Offset and bytes of each document. */
+  readonly #places: Float64Array;
   readonly #units = new Units();
   readonly #shingles = new Shingles();
   #bytes = 0;
 
   constructor(input: VerifyInput, { host, cache }: TaskContext) {
     this.#files = host.files;
+    this.#places = new Float64Array(input.documents.length);
     this.#input = input;
     const held = cache.get('dedup.sets') as { key: string; sets: Map<string, Float64Array> } | undefined;
     this.#sets = held?.key === input.key ? held.sets : new Map();
@@ -54,9 +57,8 @@ class SetReader {
     const name = `${shards[shard].number}:${index}`;
     let set = this.#sets.get(name);
     if (set === undefined) {
-      const open = await this.#shard(shard);
-      const { offset, bytes } = open.facts.place(index);
-      const doc = JSON.parse(new TextDecoder().decode(await open.shard.read(offset, bytes))) as Doc;
+      const reader = await this.#shard(shard);
+      const doc = JSON.parse(new TextDecoder().decode(await reader.read(this.#places[2 * document], this.#places[2 * document + 1]))) as Doc;
       this.#units.read(compose(docText(doc)));
       this.#shingles.read(this.#units, this.#input.size);
       set = this.#shingles.set();
@@ -71,34 +73,37 @@ class SetReader {
     return set;
   }
 
-  async #shard(place: number): Promise<{ shard: FileReader; facts: Facts }> {
-    const found = this.#open.get(place);
-    if (found) {
-      this.#open.delete(place);
-      this.#open.set(place, found);
-      return found;
-    }
-    if (this.#open.size >= OPEN_SHARDS) {
-      for (const [oldest, { shard, sketch }] of this.#open) {
-        this.#open.delete(oldest);
-        await shard.close();
-        await sketch.close();
-        break;
+  /** Finds where documents stand, shard after shard, so that no sketch is opened twice. */
+  async locate(): Promise<void> {
+    const { documents, shards } = this.#input;
+    const byShard: number[][] = shards.map(() => []);
+    for (let d = 0; d < documents.length / 2; d++) byShard[documents[2 * d]].push(d);
+    for (let s = 0; s < shards.length; s++) {
+      const facts = await Facts.of(this.#files, shards[s].sketch);
+      for (const d of byShard[s]) {
+        const { offset, bytes } = facts.place(documents[2 * d + 1]);
+        this.#places[2 * d] = offset;
+        this.#places[2 * d + 1] = bytes;
       }
     }
-    const { path, sketch: sketchPath } = this.#input.shards[place];
-    const shard = await this.#files.open(path);
-    const sketch = await this.#files.open(sketchPath);
-    const opened = { shard, sketch, facts: await Facts.read(sketch) };
-    this.#open.set(place, opened);
-    return opened;
+  }
+
+  async #shard(place: number): Promise<FileReader> {
+    let reader = this.#open.get(place);
+    if (reader === undefined) {
+      for (const [oldest, old] of this.#open) {
+        if (this.#open.size < OPEN_SHARDS) break;
+        this.#open.delete(oldest);
+        await old.close();
+      }
+      reader = await this.#files.open(this.#input.shards[place].path);
+    } else this.#open.delete(place);
+    this.#open.set(place, reader);
+    return reader;
   }
 
   async close(): Promise<void> {
-    for (const { shard, sketch } of this.#open.values()) {
-      await shard.close();
-      await sketch.close();
-    }
+    for (const reader of this.#open.values()) await reader.close();
     this.#open.clear();
   }
 }
@@ -138,6 +143,7 @@ export async function verifyTask(input: VerifyInput, context: TaskContext): Prom
   const linked = new Groups(input.documents.length / 2);
   const sets = new SetReader(input, context);
   try {
+    await sets.locate();
     for (let p = 0; p < pairs.length / 2; p++) {
       const [i, j] = [pairs[2 * p], pairs[2 * p + 1]];
       if (link <= 1 && linked.root(i) === linked.root(j)) {
