@@ -19,8 +19,12 @@ interface Node {
   readonly nextSibling: Node | null;
 }
 
-/** A page of more elements is no page to read. */
-const MAX_ELEMENTS = 200_000;
+/**
+ * Readability takes time with the square of a page's depth and more. Pages beyond these are taken whole: real ones are some
+ * dozens deep, and these keep a hostile one to a second or two.
+ */
+const MAX_DEPTH = 100;
+const MAX_DEPTHS = 400_000;
 const TEXT = 3;
 const ELEMENT = 1;
 const FRAGMENTS = new Set([9, 11]);
@@ -37,24 +41,28 @@ const APART = new Set('ARTICLE BLOCKQUOTE DL FIGURE H1 H2 H3 H4 H5 H6 OL P PRE S
 class Lines {
   readonly #done: string[] = [];
   #open = '';
+  /** Whether the open line ends in white space; asking the line itself would copy it. */
+  #bare = true;
   /** Line ends behind the last text. */
   #ends = 0;
 
   add(text: string): void {
+    if (text === '') return;
     this.#open += text;
+    this.#bare = /\s$/.test(text.slice(-1));
   }
 
   /** A run of text in which white space is one space. */
   flow(raw: string): void {
     const text = raw.replace(/[ \t\r\n\f]+/g, ' ');
-    const bare = this.#open === '' || /\s/.test(this.#open[this.#open.length - 1]);
-    this.add(bare && text.startsWith(' ') ? text.slice(1) : text);
+    this.add(this.#bare && text.startsWith(' ') ? text.slice(1) : text);
   }
 
   /** Ends the line; at least so many line ends stand before what comes. */
   end(n: number): void {
     const text = this.#open.trimEnd();
     this.#open = '';
+    this.#bare = true;
     if (text !== '') {
       this.#done.push(text);
       this.#ends = 0;
@@ -104,6 +112,19 @@ export function nodeText(root: unknown): string {
   return out.text();
 }
 
+/** Whether a main part may be looked for: how deep the page is, and the depths of all its elements together. */
+function isTame(root: unknown): boolean {
+  let depths = 0;
+  const stack: { readonly node: Node; readonly depth: number }[] = [{ node: root as Node, depth: 1 }];
+  for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
+    const { node, depth } = next;
+    depths += depth;
+    if (depth > MAX_DEPTH || depths > MAX_DEPTHS) return false;
+    for (let child = node.firstChild; child !== null; child = child.nextSibling) if (child.nodeType === ELEMENT) stack.push({ node: child, depth: depth + 1 });
+  }
+  return true;
+}
+
 /** The encoding a page names, in its first kilobyte or by a byte order mark; UTF-8 where it names none that is known. */
 export function pageDecoder(bytes: Uint8Array): TextDecoder {
   const strict = (label: string): TextDecoder => new TextDecoder(label, { fatal: label === 'utf-8' });
@@ -121,13 +142,32 @@ export function pageDecoder(bytes: Uint8Array): TextDecoder {
   }
 }
 
-/** The main text of a page; where no main part stands out, all of its body. */
+/** Tags that nest nothing, or that the next of their kind closes. */
+const FLAT = new Set('area base br col dd dt embed hr img input li link meta option p param source td th tr track wbr'.split(' '));
+/** The parser's time goes with the square of the depth. */
+const MAX_NESTING = 2000;
+
+/** True if tags nest so deep that the page had better not be parsed; told from its text, in one pass. */
+function nestsTooDeep(html: string): boolean {
+  let depth = 0;
+  for (const [, close, name] of html.matchAll(/<(\/?)([a-zA-Z][a-zA-Z0-9]*)/g)) {
+    if (FLAT.has(name.toLowerCase())) continue;
+    depth = close === '' ? depth + 1 : Math.max(0, depth - 1);
+    if (depth > MAX_NESTING) return true;
+  }
+  return false;
+}
+
+/** The main text of a page; where no main part stands out, all of its body. Throws for a page nested beyond all reason. */
 export async function pageText(html: string): Promise<PageText> {
+  if (nestsTooDeep(html)) throw new RangeError(`elements nested more than ${MAX_NESTING} deep`);
   const [{ parseHTML }, { Readability }] = await Promise.all([import('linkedom'), import('@mozilla/readability')]);
   const whole = /<(html|body|!doctype)/i.test(html.slice(0, 4096)) ? html : `<!doctype html><html><body>${html}</body></html>`;
   const { document } = parseHTML(whole);
-  const title = (document.title ?? '').replace(/\s+/g, ' ').trim();
-  const article = new Readability(document, { serializer: (node) => node, maxElemsToParse: MAX_ELEMENTS }).parse();
+  const title = (document.documentElement ? (document.title ?? '') : '').replace(/\s+/g, ' ').trim();
+  if (!document.documentElement) return { title: '', text: '' };
+  if (!isTame(document.documentElement)) return { title, text: nodeText(document.body ?? document.documentElement) };
+  const article = new Readability(document, { serializer: (node) => node }).parse();
   const main = article?.content ? nodeText(article.content) : '';
   if (main !== '') return { title: (article?.title ?? title).replace(/\s+/g, ' ').trim(), text: main };
   // Readability takes the document apart while it looks.
