@@ -5,7 +5,7 @@
  */
 import { ScionError } from '../base/errors.ts';
 import { readCsv } from '../formats/csv.ts';
-import { type LineOptions, readJsonl, readLines } from '../formats/jsonl.ts';
+import { type Line, type LineOptions, readJsonl, readLines } from '../formats/jsonl.ts';
 import type { FileReader, HostFiles } from '../host/types.ts';
 import { dataBytes, dataFileOf, needDataFile, type UnpackLimits } from './file-kinds.ts';
 import { findFiles } from './glob.ts';
@@ -95,13 +95,13 @@ async function peek(source: AsyncGenerator<Uint8Array>, bytes: number): Promise<
   return { whole, all: all() };
 }
 
-/** A plain text as one document, or cut at blank lines into several. `onBad` is told of lines that are left out. */
+/** A plain text as one document, or cut at blank lines into several. With `keepBad` a line that is left out comes as an empty one. */
 export async function* textDocuments(
   source: AsyncGenerator<Uint8Array>,
   path: string,
-  options: Pick<DocumentOptions, 'wholeFileBytes' | 'chunkBytes' | 'maxLineBytes'> & Pick<LineOptions, 'onBad'>,
-): AsyncGenerator<TextDocument> {
-  const { wholeFileBytes = 16 * 1024, chunkBytes = 8 * 1024, maxLineBytes, onBad } = options;
+  options: Pick<DocumentOptions, 'wholeFileBytes' | 'chunkBytes' | 'maxLineBytes'> & Pick<LineOptions, 'keepBad'>,
+): AsyncGenerator<TextDocument & Pick<Line, 'bad'>> {
+  const { wholeFileBytes = 16 * 1024, chunkBytes = 8 * 1024, maxLineBytes, keepBad } = options;
   const { whole, all } = await peek(source, wholeFileBytes);
   let lines: string[] = [];
   let bytes = 0;
@@ -116,7 +116,11 @@ export async function* textDocuments(
     category: null,
     lang: null,
   });
-  for await (const { text, line } of readLines(all, { name: path, maxLineBytes, onBad })) {
+  for await (const { text, line, bad } of readLines(all, { name: path, maxLineBytes, keepBad })) {
+    if (bad) {
+      yield { id: `${path}:${line}`, text: '', category: null, lang: null, bad };
+      continue;
+    }
     if (text.includes('\u0000')) throw new ScionError('input', `${path}:${line}: a zero byte, so this is not a text file`, { path, line });
     lines.push(text);
     bytes += encoder.encode(text).length + 1;

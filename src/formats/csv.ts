@@ -11,15 +11,12 @@ import { type BadLine, type LineOptions, readLines } from './jsonl.ts';
 const MAX_COLUMNS = 10_000;
 const DEFAULT_ROW_BYTES = 16 * 2 ** 20;
 
-/** `onBad` is also told of rows that do not fit the header (reason `bad-row`). */
-export interface CsvOptions extends Omit<LineOptions, 'onBad'> {
-  readonly onBad?: (bad: Omit<BadLine, 'reason'> & { readonly reason: BadLine['reason'] | 'bad-row' }) => void;
-}
-
 /** One row by column name, with the line it starts at. */
 export interface CsvRow {
   readonly record: Readonly<Record<string, string>>;
   readonly line: number;
+  /** With `keepBad` only: a line or row that does not fit, with an empty record. */
+  readonly bad?: BadLine;
 }
 
 /** Takes fields off one line; `open` is the text of a quoted field that has not ended yet. */
@@ -64,36 +61,35 @@ function splitLine(text: string, separator: string, fields: string[], open: stri
  * The rows below the header. Throws a ScionError of kind `format` for rows with another number of fields
  * than the header, text behind a closing quote, an unclosed quote and rows over the cap of a line.
  */
-export async function* readCsv(source: FileReader | AsyncIterable<Uint8Array>, separator: ',' | '\t', options: CsvOptions): AsyncGenerator<CsvRow> {
+export async function* readCsv(source: FileReader | AsyncIterable<Uint8Array>, separator: ',' | '\t', options: LineOptions): AsyncGenerator<CsvRow> {
   const { name, maxLineBytes = DEFAULT_ROW_BYTES } = options;
   let header: string[] | null = null;
   let fields: string[] = [];
   let open: string | null = null;
   let start = 0;
-  /** Where the row begins. */
-  let offset = 0;
-  const refuse = (message: string, details = {}): void => {
-    if (!options.onBad) throw new ScionError('format', message, details);
-    options.onBad({ reason: 'bad-row', line: start, offset, message });
+  const refuse = (message: string, details = {}): CsvRow => {
+    if (!options.keepBad) throw new ScionError('format', message, details);
     open = null;
     fields = [];
+    return { record: {}, line: start, bad: { reason: 'bad-row', message } };
   };
-  for await (const { text, line, offset: at } of readLines(source, options)) {
-    if (open === null && text === '') continue;
-    if (open === null) {
-      start = line;
-      offset = at;
+  for await (const { text, line, bad } of readLines(source, options)) {
+    if (bad) {
+      yield { record: {}, line, bad };
+      continue;
     }
+    if (open === null && text === '') continue;
+    if (open === null) start = line;
     try {
       open = splitLine(text, separator, fields, open, `${name}:${line}`);
     } catch (error) {
       // A header that cannot be read leaves nothing to go on with.
       if (!isScionError(error) || header === null) throw error;
-      refuse(error.message, error.details);
+      yield refuse(error.message, error.details);
       continue;
     }
     if (open !== null) {
-      if (open.length > maxLineBytes) refuse(`${name}:${start}: a quoted field of more than ${maxLineBytes} characters; is its quote closed?`);
+      if (open.length > maxLineBytes) yield refuse(`${name}:${start}: a quoted field of more than ${maxLineBytes} characters; is its quote closed?`);
       continue;
     }
     if (header === null) {
@@ -101,7 +97,7 @@ export async function* readCsv(source: FileReader | AsyncIterable<Uint8Array>, s
       const twice = header.find((column, i) => header?.indexOf(column) !== i);
       if (twice !== undefined) throw new ScionError('format', `${name}:${start}: two columns are called ${shown(twice)}`);
     } else if (fields.length !== header.length) {
-      refuse(`${name}:${start}: ${fields.length} fields where the header names ${header.length} (${header.slice(0, 8).join(', ')})`);
+      yield refuse(`${name}:${start}: ${fields.length} fields where the header names ${header.length} (${header.slice(0, 8).join(', ')})`);
       continue;
     } else {
       const row = fields;
@@ -109,5 +105,5 @@ export async function* readCsv(source: FileReader | AsyncIterable<Uint8Array>, s
     }
     fields = [];
   }
-  if (open !== null) refuse(`${name}:${start}: a quoted field that never ends`);
+  if (open !== null) yield refuse(`${name}:${start}: a quoted field that never ends`);
 }

@@ -26,15 +26,13 @@ export interface LineOptions {
   readonly line?: number;
   /** Byte offset from which on no further line begins here; the file's end. */
   readonly end?: number;
-  /** Told of what would else be an error; that line is passed over, and the others come. A line too long is never held. */
-  readonly onBad?: (bad: BadLine) => void;
+  /** What would else be an error comes as a line with `bad` (and no text), and the others follow. A line too long is never held. */
+  readonly keepBad?: boolean;
 }
 
-/** A line that is no record, for whoever goes on behind it. */
+/** Why a line is no record. */
 export interface BadLine {
-  readonly reason: 'too-long-line' | 'bad-utf8' | 'bad-json';
-  readonly line: number;
-  readonly offset: number;
+  readonly reason: 'too-long-line' | 'bad-utf8' | 'bad-json' | 'bad-row';
   readonly message: string;
 }
 
@@ -46,6 +44,8 @@ export interface Line {
   /** Byte offset of its first byte, and of the first byte behind its end. */
   readonly offset: number;
   readonly next: number;
+  /** With `keepBad` only. */
+  readonly bad?: BadLine;
 }
 
 /** A JSON value with its line. */
@@ -76,99 +76,91 @@ export async function* readLines(source: FileReader | AsyncIterable<Uint8Array>,
     throw new ScionError('input', `${name}: cannot start at byte ${start} of this source`, { start });
   }
   if (isReader(source) && start > source.size) throw new ScionError('input', `${name}: cannot start at byte ${start}, the file has ${source.size}`, { start });
-  const { end = Number.POSITIVE_INFINITY, onBad } = options;
+  const { end = Number.POSITIVE_INFINITY, keepBad = false } = options;
   let line = options.line ?? 1;
   let offset = start;
   let held: Uint8Array[] = [];
   let heldBytes = 0;
   /** Bytes of the line at `offset` that were passed over; -1 while lines are taken. */
   let passed = -1;
-  const refuse = (reason: BadLine['reason'], error: ScionError): null => {
-    if (!onBad) throw error;
-    onBad({ reason, line, offset, message: error.message });
-    return null;
+  const tooLong = (): BadLine => {
+    const message = `${name}:${line}: a line of more than ${maxLineBytes} bytes, from byte ${offset} on; split it or raise the limit`;
+    if (!keepBad) throw new ScionError('format', message, { line, offset, maxLineBytes });
+    return { reason: 'too-long-line', message };
   };
-  const refuseLong = (): null =>
-    refuse(
-      'too-long-line',
-      new ScionError('format', `${name}:${line}: a line of more than ${maxLineBytes} bytes, from byte ${offset} on; split it or raise the limit`, {
-        line,
-        offset,
-        maxLineBytes,
-      }),
-    );
-  const decoded = (bytes: Uint8Array): string | null => {
+  const decoded = (bytes: Uint8Array): string | BadLine => {
     try {
       return decodeUtf8(bytes, `${name}:${line}: line at byte ${offset}`);
     } catch (error) {
-      if (!isScionError(error)) throw error;
-      return refuse('bad-utf8', error);
+      if (!keepBad || !isScionError(error)) throw error;
+      return { reason: 'bad-utf8', message: error.message };
     }
   };
-  const finish = (tail: Uint8Array, ended: boolean): Line | null => {
+  const finish = (tail: Uint8Array, ended: boolean): Line => {
     let next = offset + (ended ? 1 : 0);
-    let text: string | null = null;
-    if (passed >= 0) next += passed + tail.length;
-    else {
+    let text: string | BadLine;
+    if (passed >= 0) {
+      next += passed + tail.length;
+      text = tooLong();
+    } else {
       let bytes = heldBytes === 0 ? tail : joinBytes([...held, tail]);
       next += bytes.length;
       if (bytes[bytes.length - 1] === CR) bytes = bytes.subarray(0, -1);
-      text = bytes.length > maxLineBytes ? refuseLong() : decoded(bytes);
+      text = bytes.length > maxLineBytes ? tooLong() : decoded(bytes);
     }
-    if (offset === 0 && text?.startsWith('\ufeff')) text = text.slice(1);
-    const found = text === null ? null : { text, line, offset, next };
+    const at = { line, offset, next };
     held = [];
     heldBytes = 0;
     passed = -1;
     offset = next;
     line++;
-    return found;
+    if (typeof text !== 'string') return { text: '', ...at, bad: text };
+    return { text: at.offset === 0 && text.startsWith('\ufeff') ? text.slice(1) : text, ...at };
   };
   for await (const block of isReader(source) ? blocksOf(source, start) : source) {
     let from = 0;
     for (let at = block.indexOf(LF); at >= 0; at = block.indexOf(LF, from)) {
       if (offset >= end) return;
-      const found = finish(block.subarray(from, at), true);
-      if (found) yield found;
+      yield finish(block.subarray(from, at), true);
       from = at + 1;
     }
     if (offset >= end) return;
     if (from === block.length) continue;
-    if (passed >= 0) {
-      passed += block.length - from;
-      continue;
+    if (passed >= 0) passed += block.length - from;
+    else {
+      held.push(block.slice(from));
+      heldBytes += block.length - from;
+      // One more byte may be a CR that is not counted.
+      if (heldBytes > maxLineBytes + 1) {
+        tooLong();
+        passed = heldBytes;
+        held = [];
+        heldBytes = 0;
+      }
     }
-    held.push(block.slice(from));
-    heldBytes += block.length - from;
-    // One more byte may be a CR that is not counted.
-    if (heldBytes > maxLineBytes + 1) {
-      refuseLong();
-      passed = heldBytes;
-      held = [];
-      heldBytes = 0;
-      // Nobody needs the end of the last line.
-      if (offset + passed >= end) return;
-    }
+    // Nobody needs the end of a last line that is too long.
+    if (passed >= 0 && offset + passed >= end) break;
   }
-  if (heldBytes > 0) {
-    const found = finish(new Uint8Array(), false);
-    if (found) yield found;
-  }
+  if (heldBytes > 0 || passed >= 0) yield finish(new Uint8Array(), false);
 }
 
 /** The values of a JSON Lines file; see `readLines`. A line that is no JSON is a ScionError of kind `format`. */
 export async function* readJsonl(source: FileReader | AsyncIterable<Uint8Array>, options: LineOptions): AsyncGenerator<JsonLine> {
-  for await (const { text, line, offset, next } of readLines(source, options)) {
-    if (text.trim() === '') continue;
-    let value: unknown;
-    try {
-      value = parseLine(text, `${options.name}:${line}`);
-    } catch (error) {
-      if (!options.onBad || !isScionError(error)) throw error;
-      options.onBad({ reason: 'bad-json', line, offset, message: error.message });
+  for await (const { text, ...at } of readLines(source, options)) {
+    if (at.bad) {
+      yield { value: undefined, ...at };
       continue;
     }
-    yield { value, line, offset, next };
+    if (text.trim() === '') continue;
+    let value: unknown;
+    let bad: BadLine | undefined;
+    try {
+      value = parseLine(text, `${options.name}:${at.line}`);
+    } catch (error) {
+      if (!options.keepBad || !isScionError(error)) throw error;
+      bad = { reason: 'bad-json', message: error.message };
+    }
+    yield bad ? { value, ...at, bad } : { value, ...at };
   }
 }
 

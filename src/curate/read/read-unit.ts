@@ -10,7 +10,7 @@ import { dataBytes } from '../../data/file-kinds.ts';
 import { decodeUtf8, joinBytes } from '../../formats/bytes.ts';
 import { readCsv } from '../../formats/csv.ts';
 import { nestsDeeper } from '../../formats/json.ts';
-import { readJsonl } from '../../formats/jsonl.ts';
+import { type BadLine, readJsonl } from '../../formats/jsonl.ts';
 import type { FileReader, HostFiles } from '../../host/types.ts';
 import type { Drop } from '../step.ts';
 import type { Fields, ReadConfig, Source } from './config.ts';
@@ -134,32 +134,26 @@ class PieceReader {
     const path = this.#path;
     const { kind, packing } = needBuildFile(path);
     const { maxLineBytes, maxUnpackedBytes, maxUnpackRatio, textBytes, maxHtmlBytes, maxJsonBytes } = this.#config;
-    // Lines that are no records are told while the next one is looked for; they come before it.
-    const waiting: ReadItem[] = [];
-    const onBad = (bad: { readonly reason: string; readonly line: number; readonly message: string }): void => {
-      waiting.push(this.#bad(`${path}:${bad.line}`, `read.${bad.reason}`, bad.message));
-    };
-    const lines = { name: path, maxLineBytes, onBad };
+    const lines = { name: path, maxLineBytes, keepBad: true };
+    const badLine = (line: number, { reason, message }: BadLine): ReadItem => this.#bad(`${path}:${line}`, `read.${reason}`, message);
     const bytes = () => dataBytes(reader, packing, path, { maxUnpackedBytes, maxUnpackRatio });
     switch (kind) {
       case 'jsonl': {
         const source = packing === null ? reader : bytes();
         const range = from === undefined ? {} : { offset: from, line, ...(to === undefined ? {} : { end: to }) };
-        for await (const { value, line: at } of readJsonl(source, { ...lines, ...(from === undefined && to !== undefined ? { end: to } : range) })) {
-          yield* waiting.splice(0);
-          yield this.#item(value, `${path}:${at}`);
+        for await (const { value, line: at, bad } of readJsonl(source, { ...lines, ...(from === undefined && to !== undefined ? { end: to } : range) })) {
+          yield bad ? badLine(at, bad) : this.#item(value, `${path}:${at}`);
         }
         break;
       }
       case 'csv':
       case 'tsv':
-        for await (const { record, line: at } of readCsv(bytes(), kind === 'csv' ? ',' : '\t', lines)) {
-          yield* waiting.splice(0);
-          yield this.#item(record, `${path}:${at}`);
+        for await (const { record, line: at, bad } of readCsv(bytes(), kind === 'csv' ? ',' : '\t', lines)) {
+          yield bad ? badLine(at, bad) : this.#item(record, `${path}:${at}`);
         }
         break;
       case 'parquet':
-        yield* this.#parquet(reader, waiting);
+        yield* this.#parquet(reader);
         break;
       case 'html': {
         const raw = await allBytes(bytes(), maxHtmlBytes, path);
@@ -192,15 +186,14 @@ class PieceReader {
         return;
       }
       default:
-        for await (const { id, text } of textDocuments(bytes(), path, { wholeFileBytes: textBytes, chunkBytes: textBytes, maxLineBytes, onBad })) {
-          yield* waiting.splice(0);
-          yield this.#item(kind === 'markdown' && id === path ? markdownOf(text) : { text }, id, {});
+        for await (const { id, text, bad } of textDocuments(bytes(), path, { wholeFileBytes: textBytes, chunkBytes: textBytes, maxLineBytes, keepBad: true })) {
+          if (bad) yield this.#bad(id, `read.${bad.reason}`, bad.message);
+          else yield this.#item(kind === 'markdown' && id === path ? markdownOf(text) : { text }, id, {});
         }
     }
-    yield* waiting.splice(0);
   }
 
-  async *#parquet(reader: FileReader, waiting: ReadItem[]): AsyncGenerator<ReadItem> {
+  async *#parquet(reader: FileReader): AsyncGenerator<ReadItem> {
     const path = this.#path;
     const { openParquet } = await import('../../formats/parquet.ts');
     const { fields } = this.#source;
@@ -209,11 +202,13 @@ class PieceReader {
     const names = ['text', 'source', 'target', 'messages', 'id', 'category', 'lang', 'title'] as const;
     const wanted = new Set([...names.flatMap((name) => fields[name] ?? name), 'scores', 'tags'].filter((name) => table.columns.includes(name)));
     let row = 0;
+    const waiting: ReadItem[] = [];
     const rows = table.rows([...wanted], (error, group) => waiting.push(this.#bad(`${path}#${group}`, reasonOf(error), error.message)));
     for await (const record of rows) {
       yield* waiting.splice(0);
       yield this.#item(record, `${path}:${++row}`);
     }
+    yield* waiting;
   }
 }
 
