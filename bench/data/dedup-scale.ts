@@ -5,7 +5,7 @@
  *   SCION_DATA=… node bench/data/dedup-scale.ts [--sizes 50,200] [--workers 1] [--json FILE] [--keep FOLDER]
  */
 import { spawnSync } from 'node:child_process';
-import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import { cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { argv, cpuUsage, env, execPath, stdout, version } from 'node:process';
@@ -89,7 +89,7 @@ async function one(folder: string, workers: number): Promise<void> {
   });
   await pool.end();
   const { user, system } = cpuUsage(before);
-  const scratchBytes = readdirSync(scratch).reduce((sum, name) => sum + readFileSync(join(scratch, name)).length, 0);
+  const scratchBytes = readdirSync(scratch).reduce((sum, name) => sum + statSync(join(scratch, name)).size, 0);
   stdout.write(
     `${JSON.stringify({ seconds: (machine.now() - start) / 1e3, cpuSeconds: (user + system) / 1e6, until: marks, peakRssBytes: machine.peakResidentBytes(), scratchBytes, stats })}\n`,
   );

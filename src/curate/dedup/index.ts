@@ -60,7 +60,7 @@ export type DedupProgress = (progress: { readonly stage: string; readonly done: 
 const EXAMPLES = 5;
 const DROP_REASONS = ['dedup.exact', 'dedup.near', 'dedup.contained', 'dedup.little-left'] as const;
 /** Shards whose verdicts are written before what the next ones need is gathered. */
-const VERDICTS_AT_ONCE = 32;
+const VERDICTS_AT_ONCE = 16;
 const VERSION = 1;
 /** What this step writes. Nothing else in its folder is touched. */
 const OWN_FILES = /^(key\.json|(sketch|round|cuts-paragraph|cuts-line|verdict)-\d+\.(bin|json))(\.part)?$/;

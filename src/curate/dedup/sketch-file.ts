@@ -16,7 +16,7 @@ const RANGES = 256;
 /** Words a document: byte offset, bytes, units, start of its id, rank (two words of a double). */
 export const FACT_WORDS = 6;
 /** Records that are read at once, about. */
-export const PART_RECORDS = 2 ** 16;
+export const PART_RECORDS = 2 ** 15;
 
 /** Records of `width` words, the first of which is the top of their hash, the last the document's index in its shard. */
 export class Records {

@@ -24,9 +24,9 @@ export interface VerifyInput {
 }
 
 /** Bytes of sets that a worker keeps. */
-const SET_BYTES = 2 ** 22;
+const SET_BYTES = 2 ** 21;
 /** Shards that are open at once. */
-const OPEN_SHARDS = 128;
+const OPEN_SHARDS = 64;
 
 /** Shingle sets of documents, read from their shards. `close` it. */
 class SetReader {
