@@ -24,6 +24,7 @@ const TABLE: Readonly<Record<string, Entry>> = {
   'deno task start': { flags: '--quick --steps 3 --out {scratch}/runs/deno', clone: true, why: 'three minutes' },
   'npx scion doctor': { flags: '--seconds 1', why: 'measures for ten seconds' },
   'npx scion train --config config.json --data corpus/*.jsonl --out runs/mine': { flags: '--steps 3 --tokens 32 --batch 2', why: '1,000 steps' },
+  'npx scion train --config config.json --data runs/packed --out runs/packed-run': { flags: '--steps 3 --batch 2', why: '1,000 steps' },
   'npx scion generate --model runs/mine/model --prompt "Once upon a time"': { flags: '--max-new-tokens 4', why: '128 tokens' },
 };
 
