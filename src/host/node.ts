@@ -12,7 +12,7 @@ import { ScionError } from '../base/errors.ts';
 import { joinPath } from '../base/path.ts';
 import { MessageQueue, workerFailure } from './ports.ts';
 import { posixFiles, posixSha256, posixUnzstd } from './posix.ts';
-import type { GpuOptions, Host, HostPort, HostTerminal, HostWorker } from './types.ts';
+import type { GpuOptions, Host, HostPort, HostTerminal, HostWorker, WorkerLimits } from './types.ts';
 
 /** Dawn instances by their flags; referenced for ever on purpose. */
 const instances = new Map<string, GPU>();
@@ -39,8 +39,8 @@ export async function openDawn(options: GpuOptions = {}): Promise<GPU> {
   return gpu;
 }
 
-function nodeWorker(entry: URL): HostWorker {
-  const worker = new Worker(entry);
+function nodeWorker(entry: URL, { youngMb }: WorkerLimits = {}): HostWorker {
+  const worker = new Worker(entry, youngMb === undefined ? {} : { resourceLimits: { maxYoungGenerationSizeMb: youngMb } });
   const queue = new MessageQueue();
   worker.on('message', (message) => queue.push(message));
   worker.on('messageerror', (error) => queue.fail(workerFailure(entry, 'a message could not be read', error)));

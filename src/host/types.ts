@@ -79,6 +79,12 @@ export interface HostPort {
   receive(): Promise<unknown>;
 }
 
+/** What a worker may use; wishes, where a host has no such setting. */
+export interface WorkerLimits {
+  /** MiB of memory for young objects. Less means a smaller process and more frequent, shorter collections. */
+  readonly youngMb?: number;
+}
+
 /** A thread that runs a module. What is posted before its first message may be lost: let it speak first. */
 export interface HostWorker extends HostPort {
   /** Ends it at once, whatever it does. */
@@ -117,7 +123,7 @@ export interface Host {
   /** Threads that can run at once. */
   readonly cores: number;
   /** Starts a worker; `siblingModule` says where a module lies in a checkout and in the built package. */
-  worker(entry: URL): HostWorker;
+  worker(entry: URL, limits?: WorkerLimits): HostWorker;
   /** In a worker: the way to the thread that started it. Elsewhere null. */
   workerPort(): HostPort | null;
 }

@@ -74,6 +74,8 @@ export interface BuildResult {
 }
 
 const RECORD = 'build.json';
+/** Shards of a step from which on workers are made anew behind it. */
+const RENEW_TASKS = 32;
 /** More categories than this are ids by mistake. */
 const MAX_CATEGORIES = 4096;
 const OWN = new Set([
@@ -138,6 +140,11 @@ class Build {
     return result;
   }
 
+  /** After much work of one kind the workers are made anew; after little it would cost more than it gives. */
+  async #rest(tasks: number): Promise<void> {
+    if (tasks >= RENEW_TASKS) await this.#pool.renew();
+  }
+
   /** Wall time of a group of fused steps, shared out by the work of each. */
   #share(group: string, counts: Counts): void {
     const wall = this.#seconds.get(group) ?? 0;
@@ -187,6 +194,7 @@ class Build {
         tokenizerKey: await this.#tokenizerKey(),
         progress: this.#progress,
         timed: (step, work) => this.#timed(step, work),
+        rest: (tasks) => this.#rest(tasks),
       },
       shards,
       counts,
@@ -343,6 +351,7 @@ class Build {
     const parts = await this.#timed('first', () =>
       this.#pool.map<ReadUnitInput, number>('read.unit', inputs, (done, total) => this.#progress(clean ? 'read and clean' : 'read', done, total)),
     );
+    await this.#rest(parts.length);
     const numbers = parts.flatMap((n, unit) => Array.from({ length: n }, (_, part) => shardNumber(unit, part)));
     this.#share('first', await this.#addCounts(work, numbers, counts));
     const categories = counts.funnel.get('read')?.size ?? 0;
@@ -398,7 +407,11 @@ class Build {
     const { dedupShards } = await import('../dedup/index.ts');
     const env = { host: this.#host, pool: this.#pool, scratch: joinPath(scratch, 'files') };
     await this.#host.files.makeDir(env.scratch);
-    return this.#timed('dedup', () => dedupShards(env, shards.paths, dedup, ({ stage, done, total }) => this.#progress(`deduplicate (${stage})`, done, total)));
+    const found = await this.#timed('dedup', () =>
+      dedupShards(env, shards.paths, dedup, ({ stage, done, total }) => this.#progress(`deduplicate (${stage})`, done, total)),
+    );
+    await this.#rest(shards.numbers.length);
+    return found;
   }
 
   /** Builds the index of evaluation sets; gives the configuration of the step. */
@@ -432,6 +445,7 @@ class Build {
     const inputs = from.numbers.map((shard, i): MapShardInput => ({ shard, path: from.paths[i], steps: specs(i), places }));
     const label = steps.join(', ');
     await this.#timed('group', () => this.#pool.map('map.shard', inputs, (done, total) => this.#progress(label, done, total)));
+    await this.#rest(inputs.length);
     this.#share('group', await this.#addCounts(work, from.numbers, counts));
     return { name, numbers: from.numbers, paths: from.numbers.map((number) => joinPath(work, shardName(number))), facts: work };
   }

@@ -30,6 +30,8 @@ export interface PackEnv {
   readonly tokenizerKey: string | null;
   readonly progress: (step: string, done: number, total: number) => void;
   timed<T>(step: string, work: () => Promise<T>): Promise<T>;
+  /** Lets workers begin anew behind so many tasks. */
+  rest(tasks: number): Promise<void>;
 }
 
 export interface PackedStages {
@@ -68,6 +70,7 @@ async function tokenize(env: PackEnv, shards: Shards, key: string, tokenizer: st
   const outputs = await env.timed('tokenize', () =>
     pool.map<TokenizeInput, TokenizeOutput>('pack.tokenize', inputs, (done, total) => progress('tokenise', done, total)),
   );
+  await env.rest(inputs.length);
   const table = new Map<string, TokenRow>();
   for (const { counts: own, dropped } of outputs) {
     for (const { reason, ...example } of dropped) counts.drop(reason, example);

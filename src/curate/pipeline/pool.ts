@@ -21,9 +21,12 @@ export type PoolReply =
 /** Times a task is tried on a fresh worker after the one that ran it died. */
 const MAX_DEATHS = 5;
 
+/** Texts live shortly and in large numbers: this much keeps a worker small, and more makes it hardly faster. */
+const YOUNG_MB = 24;
+
 /** What a host starts as a worker. A bundled page, where modules have other names, gives its own. */
 export function pipelineWorkers(machine: Host): () => HostWorker {
-  return () => machine.worker(siblingModule(import.meta.url, './worker'));
+  return () => machine.worker(siblingModule(import.meta.url, './worker'), { youngMb: YOUNG_MB });
 }
 
 /** Runs tasks; `end` it. */
@@ -65,6 +68,15 @@ export class TaskPool {
     await Promise.all(Array.from({ length: Math.max(1, Math.min(this.workers, inputs.length)) }, lane));
     if (failed !== undefined) throw failed;
     return outputs;
+  }
+
+  /**
+   * Between two kinds of work: workers begin anew, without what they kept for the last one and without the slack of their heaps. Nothing
+   * may be under way. With no workers only what this thread kept for tasks goes.
+   */
+  async renew(): Promise<void> {
+    this.#local.cache.clear();
+    await this.end();
   }
 
   async end(): Promise<void> {
