@@ -39,7 +39,7 @@ export { type Plan, planGraph } from './tensor/plan.ts';
 export { evaluateReference } from './tensor/reference.ts';
 export { Session } from './tensor/session.ts';
 export { States } from './tensor/states.ts';
-export { addTallies, measureText, ratesOf, type TextTally, TokenizerTally, unreachableIds } from './text/compare.ts';
+export { addTallies, ratesOf, type TextTally, TokenizerTally, unreachableIds } from './text/compare.ts';
 export {
   type ExpandOptions,
   type ExpandReport,
@@ -54,6 +54,7 @@ export { learnBpe } from './text/learn/scratch.ts';
 export { rankedPieces } from './text/ranked-pieces.ts';
 export { adviseSize, type SweepPoint, sweepSizes, sweepVocabulary } from './text/sweep.ts';
 export { loadTokenizer, saveTokenizer, type Tokenizer, tokenizerFromModel } from './text/tokenizer.ts';
+export { measureText } from './text/utf8.ts';
 export { packedRunData, prepareRunData, type RunData, type TextRunData } from './train/data.ts';
 export { LLAMA_ADAMW, planTraining, type TrainSetup } from './train/programs.ts';
 export { Run, type RunOptions } from './train/run.ts';

@@ -8,6 +8,7 @@ import { findUnreachable } from './expand/reachable.ts';
 import { isObject } from './json-read.ts';
 import { SentencePieceTokenizer } from './sentencepiece.ts';
 import type { Tokenizer } from './types.ts';
+import { measureText } from './utf8.ts';
 
 /** Sums over some texts. */
 export interface TextTally {
@@ -36,23 +37,6 @@ export interface TallyRates {
 type Sums = { -readonly [K in keyof TextTally]: TextTally[K] };
 
 const empty = (): Sums => ({ documents: 0, characters: 0, bytes: 0, tokens: 0, byteFallbackTokens: 0, unknownTokens: 0 });
-
-/** Code points and UTF-8 bytes of a text, without encoding it. */
-export function measureText(text: string): { characters: number; bytes: number } {
-  let characters = 0;
-  let bytes = 0;
-  for (let i = 0; i < text.length; i++) {
-    const unit = text.charCodeAt(i);
-    characters++;
-    if (unit < 0x80) bytes++;
-    else if (unit < 0x800) bytes += 2;
-    else if (unit >= 0xd800 && unit < 0xdc00 && (text.charCodeAt(i + 1) & 0xfc00) === 0xdc00) {
-      bytes += 4;
-      i++;
-    } else bytes += 3;
-  }
-  return { characters, bytes };
-}
 
 export function ratesOf({ characters, bytes, tokens, byteFallbackTokens }: TextTally): TallyRates {
   const ratio = (a: number, b: number): number | null => (b === 0 ? null : a / b);

@@ -5,11 +5,12 @@
 import { describe, expect, it } from 'vitest';
 import { Random } from '../base/random.ts';
 import { makeSentencePiece, PIECE, type SentencePieceModel } from '../formats/sentencepiece.ts';
-import { addTallies, measureText, ratesOf, TokenizerTally, unreachableIds } from './compare.ts';
+import { addTallies, ratesOf, TokenizerTally, unreachableIds } from './compare.ts';
 import { bareTokenizer, findUnreachable } from './expand/reachable.ts';
 import { headModel, rankedPieces } from './ranked-pieces.ts';
 import { correctedCounts, rareRows } from './rare-rows.ts';
 import { adviseSize, computePerCharacter, type SweepPoint, sweepSizes, sweepVocabulary } from './sweep.ts';
+import { measureText } from './utf8.ts';
 
 const NORMAL = (text: string, score: number) => ({ text, score, type: PIECE.NORMAL });
 const bytes = Array.from({ length: 256 }, (_, b) => ({ text: `<0x${b.toString(16).toUpperCase().padStart(2, '0')}>`, score: 0, type: PIECE.BYTE }));

@@ -4,10 +4,11 @@
  * second for ten megabytes. What a size costs the model is told by the caller; the choice is made here.
  */
 import type { SentencePiece, SentencePieceModel } from '../formats/sentencepiece.ts';
-import { addTallies, measureText, ratesOf, type TextTally, TokenizerTally } from './compare.ts';
+import { addTallies, ratesOf, type TextTally, TokenizerTally } from './compare.ts';
 import { bareTokenizer } from './expand/reachable.ts';
 import { headModel } from './ranked-pieces.ts';
 import { type RareRows, rareRows } from './rare-rows.ts';
+import { measureText } from './utf8.ts';
 
 /** A text to encode at every size. */
 export interface SweepText {

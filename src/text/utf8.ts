@@ -26,6 +26,26 @@ export function utf8LengthOf(text: string): number {
   return n;
 }
 
+/** Code points and UTF-8 bytes of a text; a lone surrogate counts as U+FFFD. */
+export function measureText(text: string): { characters: number; bytes: number } {
+  let characters = text.length;
+  let bytes = text.length;
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i);
+    if (unit < 0x80) continue;
+    if (unit < 0x800) bytes++;
+    else {
+      bytes += 2;
+      if (unit >= 0xd800 && unit < 0xdc00 && (text.charCodeAt(i + 1) & 0xfc00) === 0xdc00) {
+        // Two units, four bytes, one character.
+        characters--;
+        i++;
+      }
+    }
+  }
+  return { characters, bytes };
+}
+
 /** The value of `<0x0A>`-like byte pieces, or -1. Upper-case hexadecimal only, as both libraries write it. */
 export function byteOfPiece(piece: string): number {
   if (piece.length !== 6 || !/^<0x[0-9A-F]{2}>$/.test(piece)) return -1;

@@ -17,26 +17,6 @@ export interface Amount {
   characters: number;
 }
 
-/** Code points and UTF-8 bytes of a text; a lone surrogate counts as U+FFFD. */
-export function measureText(text: string): { characters: number; bytes: number } {
-  let characters = text.length;
-  let bytes = text.length;
-  for (let i = 0; i < text.length; i++) {
-    const unit = text.charCodeAt(i);
-    if (unit < 0x80) continue;
-    if (unit < 0x800) bytes++;
-    else {
-      bytes += 2;
-      if (unit >= 0xd800 && unit < 0xdc00 && (text.charCodeAt(i + 1) & 0xfc00) === 0xdc00) {
-        // Two units, four bytes, one character.
-        characters--;
-        i++;
-      }
-    }
-  }
-  return { characters, bytes };
-}
-
 /** The start of a text that an example shows; no half of a pair at its end. */
 export function startOf(text: string): string {
   const cut = text.slice(0, EXAMPLE_CHARACTERS);

@@ -6,8 +6,9 @@
 import { joinPath } from '../../base/path.ts';
 import { type Doc, docText } from '../../data/doc.ts';
 import type { HostFiles } from '../../host/types.ts';
+import { measureText } from '../../text/utf8.ts';
 import { type Drop, isDrop, type MapStep } from '../step.ts';
-import { Counts, measureText, startOf } from './counts.ts';
+import { Counts, startOf } from './counts.ts';
 import { LinesFile, shardName, writeJson } from './shard-files.ts';
 
 /** Dropped documents of a step that a shard lists; more are only counted. */

@@ -9,6 +9,7 @@ import { openSafetensors, type SafetensorsFile } from '../../formats/safetensors
 import { tensorEntry, writeSafetensors } from '../../formats/safetensors-write.ts';
 import type { Host, HostFiles } from '../../host/types.ts';
 import type { Tokenizer } from '../../text/types.ts';
+import { measureText } from '../../text/utf8.ts';
 import type { Doc } from '../doc.ts';
 import { writeAside } from './aside.ts';
 import { bitAt, bitBytes, bytesOf, halvesOf, newTokens, type TokenDtype, tokenDtype, wordsOf } from './bits.ts';
@@ -68,23 +69,6 @@ export interface TokenCounts {
   readonly spaced: number;
 }
 
-/** Code points and UTF-8 bytes of a text; a lone surrogate counts as U+FFFD. */
-function measure(text: string): { characters: number; bytes: number } {
-  let characters = 0;
-  let bytes = 0;
-  for (let i = 0; i < text.length; i++) {
-    const unit = text.charCodeAt(i);
-    characters++;
-    if (unit < 0x80) bytes++;
-    else if (unit < 0x800) bytes += 2;
-    else if (unit >= 0xd800 && unit < 0xdc00 && (text.charCodeAt(i + 1) & 0xfc00) === 0xdc00) {
-      bytes += 4;
-      i++;
-    } else bytes += 3;
-  }
-  return { characters, bytes };
-}
-
 function textsOf(doc: Doc): string[] {
   return doc.messages ? doc.messages.map(({ content }) => content) : [doc.source ?? '', doc.target];
 }
@@ -140,7 +124,7 @@ export async function tokenizeShard(host: Host, options: TokenizeOptions): Promi
       const row = rows[number];
       row.documents++;
       for (const text of textsOf(doc)) {
-        const { characters, bytes } = measure(text);
+        const { characters, bytes } = measureText(text);
         row.characters += characters;
         row.bytes += bytes;
       }
