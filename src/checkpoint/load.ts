@@ -7,11 +7,11 @@ import { isScionError, ScionError } from '../base/errors.ts';
 import { joinPath } from '../base/path.ts';
 import { decodeUtf8, readExactly, shown } from '../formats/bytes.ts';
 import { openSafetensors, type SafetensorsFile } from '../formats/safetensors.ts';
+import { type HasherMaker, hasherMaker } from '../host/hashing.ts';
 import type { FileReader, HostFiles } from '../host/types.ts';
 import type { StateSpec, States } from '../tensor/states.ts';
 import { typeName } from '../tensor/types.ts';
 import { type CheckpointFolder, listCheckpoints } from './folders.ts';
-import { type HasherMaker, hasherMaker } from './hashing.ts';
 import { type Manifest, SCHEMA_VERSION, TRAINER_NAME, verifyCheckpoint } from './manifest.ts';
 import { derivedWeight, exactBytes, FILE_DTYPE, halfBytes, kindFile, PIECE_BYTES, type StateStore, savedStates } from './store.ts';
 

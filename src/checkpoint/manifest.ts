@@ -8,8 +8,8 @@ import { ScionError } from '../base/errors.ts';
 import { baseName, joinPath } from '../base/path.ts';
 import { Sha256 } from '../base/sha256.ts';
 import { decodeUtf8, shown } from '../formats/bytes.ts';
+import { type HasherMaker, hashFile } from '../host/hashing.ts';
 import type { HostFiles } from '../host/types.ts';
-import { type HasherMaker, hashFile } from './hashing.ts';
 
 export const MANIFEST_NAME = 'manifest.json';
 export const TRAINER_NAME = 'trainer.json';

@@ -8,10 +8,10 @@ import { isScionError, ScionError } from '../base/errors.ts';
 import { dirName, joinPath } from '../base/path.ts';
 import { newRunId } from '../base/run-id.ts';
 import { encodeSafetensorsHeader, entryBytes, layoutOrder, type TensorEntry, writeSafetensors } from '../formats/safetensors-write.ts';
+import { type HasherMaker, hasherMaker, writeHashed } from '../host/hashing.ts';
 import type { HostFiles } from '../host/types.ts';
 import type { States } from '../tensor/states.ts';
 import { listCheckpoints, makeDurableDir, stepFolder } from './folders.ts';
-import { type HasherMaker, hasherMaker, writeHashed } from './hashing.ts';
 import {
   assertPlainJson,
   type CheckpointMeta,

@@ -5,6 +5,7 @@
  * to the same bytes. What is held in memory: about 14 bytes a document.
  */
 import { joinPath } from '../../base/path.ts';
+import { hashJson } from '../../host/hashing.ts';
 import type { Host } from '../../host/types.ts';
 import type { TaskPool } from '../pipeline/pool.ts';
 import { bandsOf, DedupConfig, type DedupInput } from './config.ts';
@@ -67,12 +68,6 @@ const OWN_FILES = /^(key\.json|(sketch|round|cuts-paragraph|cuts-line|verdict)-\
 
 const numbered = (name: string, number: number, end: string): string => `${name}-${String(number).padStart(5, '0')}.${end}`;
 
-async function sha256(host: Host, text: string): Promise<string> {
-  const hasher = await host.sha256();
-  hasher.update(new TextEncoder().encode(text));
-  return hasher.hex();
-}
-
 /** Empties `scratch` unless it belongs to the same shards and configuration. */
 async function claim({ host, scratch }: DedupEnv, shards: readonly string[], config: DedupConfig): Promise<string> {
   const facts = [];
@@ -80,7 +75,7 @@ async function claim({ host, scratch }: DedupEnv, shards: readonly string[], con
     const stat = await host.files.stat(shard);
     facts.push([shard, stat?.size, stat?.modified]);
   }
-  const key = await sha256(host, JSON.stringify([VERSION, config, facts]));
+  const key = await hashJson(() => host.sha256(), [VERSION, config, facts]);
   const path = joinPath(scratch, 'key.json');
   const bytes = new TextEncoder().encode(`${JSON.stringify({ key })}\n`);
   const old = (await host.files.stat(path)) === null ? '' : new TextDecoder().decode(await host.files.read(path));

@@ -4,18 +4,14 @@
  * where it stopped, and one that is told something else does the steps from there on again.
  */
 import { joinPath } from '../../base/path.ts';
+import { hashFile, hashJson } from '../../host/hashing.ts';
 import type { Host } from '../../host/types.ts';
 import { readText, writeJson } from './shard-files.ts';
 
 const KEY = 'key.json';
-const BLOCK_BYTES = 2 ** 20;
 
 /** SHA-256 of a value as JSON. */
-export async function keyOf(host: Host, value: unknown): Promise<string> {
-  const hasher = await host.sha256();
-  hasher.update(new TextEncoder().encode(JSON.stringify(value)));
-  return hasher.hex();
-}
+export const keyOf = (host: Host, value: unknown): Promise<string> => hashJson(() => host.sha256(), value);
 
 /** SHA-256 of a file's content; of all files below a folder, with their names. */
 export async function contentKey(host: Host, path: string): Promise<string> {
@@ -27,19 +23,7 @@ export async function contentKey(host: Host, path: string): Promise<string> {
     for (const { name } of await files.list(path)) inner.push([name, await contentKey(host, joinPath(path, name))]);
     return keyOf(host, inner);
   }
-  const hasher = await host.sha256();
-  const reader = await files.open(path);
-  try {
-    for (let at = 0; at < reader.size; ) {
-      const block = await reader.read(at, BLOCK_BYTES);
-      if (block.length === 0) break;
-      hasher.update(block);
-      at += block.length;
-    }
-  } finally {
-    await reader.close();
-  }
-  return hasher.hex();
+  return (await hashFile(files, path, () => host.sha256())).sha256;
 }
 
 /**

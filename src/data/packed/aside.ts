@@ -3,6 +3,7 @@
  * The name aside is fixed, so that a second try after a crash writes over what the first one left; two writers of
  * one file at a time are the caller's to prevent (the lock of the output folder).
  */
+import { writeHashed } from '../../host/hashing.ts';
 import type { FileWriter, Host } from '../../host/types.ts';
 
 /** Length and SHA-256 of a file. */
@@ -18,28 +19,14 @@ const ASIDE = '.partial';
 export async function writeAside(host: Host, path: string, fill: (writer: FileWriter) => Promise<unknown>): Promise<FileFacts> {
   const { files } = host;
   const aside = path + ASIDE;
-  const hasher = await host.sha256();
-  let length = 0;
-  const inner = await files.create(aside);
-  const writer: FileWriter = {
-    write(bytes) {
-      hasher.update(bytes);
-      length += bytes.length;
-      return inner.write(bytes);
-    },
-    sync: () => inner.sync(),
-    close: () => inner.close(),
-  };
+  let facts: FileFacts;
   try {
-    await fill(writer);
-    await writer.sync();
-    await writer.close();
+    facts = await writeHashed(files, aside, () => host.sha256(), fill);
   } catch (error) {
     // The first error tells the story; what fails after it would hide it.
-    await writer.close().catch(() => undefined);
     await files.remove(aside).catch(() => undefined);
     throw error;
   }
   await files.rename(aside, path);
-  return { bytes: length, sha256: hasher.hex() };
+  return facts;
 }

@@ -5,13 +5,13 @@
 import { ScionError } from '../../base/errors.ts';
 import { joinPath } from '../../base/path.ts';
 import { openSafetensors, type SafetensorsFile } from '../../formats/safetensors.ts';
-import type { Hasher, HostFiles } from '../../host/types.ts';
+import { type HasherMaker, hashFile } from '../../host/hashing.ts';
+import type { HostFiles } from '../../host/types.ts';
 import { fillPack, IGNORE_LABEL, type Pack, type Piece } from '../pack.ts';
 import { bitAt, bitBytes, halvesOf, type TokenDtype, type Tokens, tokensOf, wordsOf } from './bits.ts';
 import { type BucketFacts, type PackedManifest, packedFingerprint, readPackedManifest } from './manifest.ts';
 
 /** Bytes hashed at once. */
-const HASH_BYTES = 4 << 20;
 
 /** What the data must be to be of use; each part that is given is checked. */
 export interface PackedExpectation {
@@ -235,21 +235,14 @@ export class PackedFolder {
   }
 
   /** Reads every bucket and holds its SHA-256 against the manifest. Throws `format` naming the first that differs. */
-  async verify(sha256: () => Promise<Hasher>): Promise<void> {
+  async verify(sha256: HasherMaker): Promise<void> {
     for (const [k, facts] of this.manifest.buckets.entries()) {
-      const reader = await this.#files.open(this.pathOf(k));
-      try {
-        const hasher = await sha256();
-        for (let at = 0; at < reader.size; at += HASH_BYTES) hasher.update(await reader.read(at, HASH_BYTES));
-        const found = hasher.hex();
-        if (found === facts.sha256) continue;
-        throw new ScionError('format', `${this.pathOf(k)}: its SHA-256 should be ${facts.sha256} and is ${found}; the file is damaged: build the data again`, {
-          expected: facts.sha256,
-          found,
-        });
-      } finally {
-        await reader.close();
-      }
+      const { sha256: found } = await hashFile(this.#files, this.pathOf(k), sha256);
+      if (found === facts.sha256) continue;
+      throw new ScionError('format', `${this.pathOf(k)}: its SHA-256 should be ${facts.sha256} and is ${found}; the file is damaged: build the data again`, {
+        expected: facts.sha256,
+        found,
+      });
     }
   }
 }

@@ -3,9 +3,11 @@
  * neither way holds more than a piece of a file.
  */
 
-import { host } from '../host/index.ts';
-import type { FileWriter, Hasher, HostFiles } from '../host/types.ts';
-import { PIECE_BYTES } from './store.ts';
+import { host } from './index.ts';
+import type { FileWriter, Hasher, HostFiles } from './types.ts';
+
+/** Bytes read at a time. */
+const PIECE_BYTES = 4 << 20;
 
 /** Makes hashers; the host's own by default. */
 export type HasherMaker = () => Promise<Hasher>;
@@ -84,4 +86,11 @@ export async function hashFile(files: HostFiles, path: string, sha256: HasherMak
   } finally {
     await reader.close();
   }
+}
+
+/** SHA-256 of a value as JSON. */
+export async function hashJson(sha256: HasherMaker, value: unknown): Promise<string> {
+  const hasher = await sha256();
+  hasher.update(new TextEncoder().encode(JSON.stringify(value)));
+  return hasher.hex();
 }
