@@ -4,12 +4,14 @@
  * spaces. Texts shorter than a window are kept whole, if they are long enough to mean anything. A window that many items share
  * (an instruction, a phrase of the exam) is no evidence and left out.
  */
+
 import { z } from 'zod';
 import { ScionError } from '../../base/errors.ts';
 import { dirName } from '../../base/path.ts';
 import { openSafetensors } from '../../formats/safetensors.ts';
 import { tensorEntry, writeSafetensors } from '../../formats/safetensors-write.ts';
 import type { Host, HostFiles } from '../../host/types.ts';
+import { fillWhole } from '../../host/whole-file.ts';
 import { UNIT, UnitScanner } from '../score/units.ts';
 import { GramTable, Rolling, windowHash } from './grams.ts';
 import { type EvalItem, findEvalFiles, type ItemPart, readItems } from './items.ts';
@@ -372,13 +374,6 @@ export async function buildIndex(host: Host, config: unknown, out: string): Prom
   }
   const meta = JSON.stringify({ n: builder.n, minimum: builder.minimum, sets: setNames, rows });
   if (dirName(out) !== '') await host.files.makeDir(dirName(out));
-  const writer = await host.files.create(`${out}.tmp`);
-  try {
-    await writeSafetensors(writer, entries, { contamination: meta });
-    await writer.sync();
-  } finally {
-    await writer.close();
-  }
-  await host.files.rename(`${out}.tmp`, out);
+  await fillWhole(host.files, out, (writer) => writeSafetensors(writer, entries, { contamination: meta }));
   return { sets, windows, common };
 }

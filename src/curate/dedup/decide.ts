@@ -3,9 +3,10 @@
  * group stays, texts that lie in others, and repeated paragraphs and lines of what is left. A few bytes a
  * document are held for it, whatever the length of documents.
  */
+import { writeWhole } from '../../host/whole-file.ts';
 import type { DedupConfig } from './config.ts';
 import { BATCH_PAIRS, type Compared, comparePairs, nearPairs, readRound, Seen, type Work } from './near.ts';
-import { SECTION, writeWhole } from './sketch.ts';
+import { SECTION } from './sketch.ts';
 import { groups } from './sketch-file.ts';
 
 /** What becomes of a document; KEPT is 0. */

@@ -7,11 +7,12 @@
 import { joinPath } from '../../base/path.ts';
 import { hashJson } from '../../host/hashing.ts';
 import type { Host } from '../../host/types.ts';
+import { writeWhole } from '../../host/whole-file.ts';
 import type { TaskPool } from '../pipeline/pool.ts';
 import { bandsOf, DedupConfig, type DedupInput } from './config.ts';
 import { type Decision, decide, EXACT, KEPT, keeperOf } from './decide.ts';
 import { shardOf, type Work } from './near.ts';
-import { type SketchInput, writeWhole } from './sketch.ts';
+import type { SketchInput } from './sketch.ts';
 import { Sketches } from './sketch-file.ts';
 import type { VerdictInput, VerdictSummary } from './verdict.ts';
 

@@ -3,7 +3,9 @@
  * band) ends in a file with every pair it compared, so a run that was cut off goes on with the next band and comes to
  * the same end. Memory: 4 bytes a document for the groups, one part of a band, and a fixed table of pairs that failed.
  */
+
 import type { Host } from '../../host/types.ts';
+import { fillWhole } from '../../host/whole-file.ts';
 import type { TaskPool } from '../pipeline/pool.ts';
 import { bandsOf, type DedupConfig } from './config.ts';
 import { SECTION } from './sketch.ts';
@@ -158,8 +160,7 @@ export async function nearPairs(work: Work, gone: Uint8Array): Promise<NearPairs
     rounds.push(path);
     if ((await host.files.stat(path)) !== null) await readRound(work, path, note);
     else {
-      const writer = await host.files.create(`${path}.part`);
-      try {
+      await fillWhole(host.files, path, async (writer) => {
         const compare = async (pairs: number[]): Promise<void> => {
           if (pairs.length === 0) return;
           const results = await comparePairs(work, pairs, config.threshold);
@@ -172,10 +173,7 @@ export async function nearPairs(work: Work, gone: Uint8Array): Promise<NearPairs
           pairs.length = 0;
         };
         await compareBand(work, band, gone, joined, open, compare);
-      } finally {
-        await writer.close();
-      }
-      await host.files.rename(`${path}.part`, path);
+      });
     }
     work.progress('near', band + 1, bands);
   }

@@ -5,7 +5,7 @@
  */
 import { type Doc, docText } from '../../data/doc.ts';
 import { readLines } from '../../formats/jsonl.ts';
-import type { HostFiles } from '../../host/types.ts';
+import { writeWhole } from '../../host/whole-file.ts';
 import type { TaskContext } from '../pipeline/tasks.ts';
 import { bandsOf, type DedupConfig } from './config.ts';
 import { MinHash } from './minhash.ts';
@@ -24,12 +24,6 @@ export const SECTION = { document: 0, paragraph: 1, line: 2, anchor: 3, band: 4 
 
 /** Longest line of a shard. Readers cap documents far below. */
 const MAX_LINE_BYTES = 2 ** 28;
-
-/** Writes a file under another name first, so that it is there wholly or not at all. */
-export async function writeWhole(files: HostFiles, path: string, bytes: Uint8Array): Promise<void> {
-  await files.write(`${path}.part`, bytes);
-  await files.rename(`${path}.part`, path);
-}
 
 /** By what the document that stays is chosen. */
 function rankOf(doc: Doc, text: string, keep: string): number {

@@ -4,11 +4,11 @@
  */
 import type { Doc } from '../../data/doc.ts';
 import type { HostFiles } from '../../host/types.ts';
+import { writeWhole } from '../../host/whole-file.ts';
 import type { TaskContext } from '../pipeline/tasks.ts';
 import type { Drop } from '../step.ts';
 import { CONTAINED, EXACT, NEAR } from './decide.ts';
 import { cutSpans, joinSpans, piecesOf } from './pieces.ts';
-import { writeWhole } from './sketch.ts';
 import { Facts, idsOf } from './sketch-file.ts';
 import { compose, Units } from './units.ts';
 

@@ -10,6 +10,7 @@ import { invariant, ScionError } from '../../base/errors.ts';
 import { joinPath } from '../../base/path.ts';
 import { acquireLock } from '../../checkpoint/lock.ts';
 import type { Host, HostWorker } from '../../host/types.ts';
+import { writeWhole } from '../../host/whole-file.ts';
 import type { DedupResult } from '../dedup/index.ts';
 import { findSourceFiles, planUnits, type Survey, type SurveyInput, surveyLots, type Unit } from '../read/units.ts';
 import { type BuildConfig, onlySteps, type StepName } from './config.ts';
@@ -22,7 +23,7 @@ import { packStages } from './pack-stages.ts';
 import { pipelineWorkers, TaskPool } from './pool.ts';
 import type { ReadUnitInput } from './read-task.ts';
 import { scoreFilesKey, scorerFacts, type TrainedFacts, trainScorers } from './scorers.ts';
-import { readText, shardName, shardNumber, writeJson, writeWhole } from './shard-files.ts';
+import { readText, shardName, shardNumber, writeJson } from './shard-files.ts';
 import { STEP_VERSIONS, type StepSpec } from './steps.ts';
 
 export interface BuildOptions {

@@ -5,9 +5,8 @@
 import { joinPath } from '../../base/path.ts';
 import { JsonlWriter } from '../../formats/jsonl.ts';
 import type { FileWriter, HostFiles } from '../../host/types.ts';
+import { PART, writeWhole } from '../../host/whole-file.ts';
 
-/** What stands behind the name of a file that is being written. */
-export const PART = '.part';
 /** Shards of one unit of reading; their numbers follow those of the unit. */
 const PARTS_A_UNIT = 10_000;
 
@@ -15,18 +14,6 @@ const PARTS_A_UNIT = 10_000;
 export const shardName = (number: number): string => `shard-${String(number).padStart(9, '0')}.jsonl`;
 export const shardNumber = (unit: number, part: number): number => unit * PARTS_A_UNIT + part;
 export const MAX_PARTS = PARTS_A_UNIT;
-
-/** Writes a whole file under its name, or none. */
-export async function writeWhole(files: HostFiles, path: string, bytes: Uint8Array): Promise<void> {
-  const writer = await files.create(path + PART);
-  try {
-    await writer.write(bytes);
-    await writer.sync();
-  } finally {
-    await writer.close();
-  }
-  await files.rename(path + PART, path);
-}
 
 export const writeJson = (files: HostFiles, path: string, value: unknown): Promise<void> =>
   writeWhole(files, path, new TextEncoder().encode(`${JSON.stringify(value)}\n`));

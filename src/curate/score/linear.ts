@@ -3,6 +3,7 @@
  * `scorer.safetensors` (its numbers), and plain loops over typed arrays that need no device, so that any worker
  * can score. A document's probability is the mean over its passages.
  */
+
 import { z } from 'zod';
 import { ScionError } from '../../base/errors.ts';
 import { joinPath } from '../../base/path.ts';
@@ -10,6 +11,7 @@ import { decodeUtf8 } from '../../formats/bytes.ts';
 import { openSafetensors } from '../../formats/safetensors.ts';
 import { tensorEntry, writeSafetensors } from '../../formats/safetensors-write.ts';
 import type { HostFiles } from '../../host/types.ts';
+import { fillWhole, writeWhole } from '../../host/whole-file.ts';
 import { FeatureExtractor, featureCount, featureSchema } from './features.ts';
 import { type LinearWeights, rowLogits } from './fit.ts';
 import type { UnitScanner } from './units.ts';
@@ -33,21 +35,13 @@ export type ScorerCard = z.output<typeof scorerSchema>;
 export async function saveScorer(files: HostFiles, folder: string, card: ScorerCard, model: LinearWeights): Promise<void> {
   await files.makeDir(folder);
   const outputs = model.bias.length;
-  const path = joinPath(folder, SCORER_TENSORS);
-  const writer = await files.create(`${path}.tmp`);
-  try {
-    await writeSafetensors(writer, [
+  await fillWhole(files, joinPath(folder, SCORER_TENSORS), (writer) =>
+    writeSafetensors(writer, [
       tensorEntry('weights', 'F32', [model.weights.length / outputs, outputs], bytesOf(model.weights)),
       tensorEntry('bias', 'F32', [outputs], bytesOf(model.bias)),
-    ]);
-    await writer.sync();
-  } finally {
-    await writer.close();
-  }
-  await files.rename(`${path}.tmp`, path);
-  const json = joinPath(folder, SCORER_JSON);
-  await files.write(`${json}.tmp`, new TextEncoder().encode(`${JSON.stringify(card, null, 2)}\n`));
-  await files.rename(`${json}.tmp`, json);
+    ]),
+  );
+  await writeWhole(files, joinPath(folder, SCORER_JSON), new TextEncoder().encode(`${JSON.stringify(card, null, 2)}\n`));
 }
 
 const bytesOf = (a: Float32Array): Uint8Array => new Uint8Array(a.buffer, a.byteOffset, a.byteLength);

@@ -3,6 +3,7 @@
  * (interpolated modified Kneser-Ney) in open-addressing tables. Perplexity under such a model of good text is the classic
  * filter of web data (Wenzek et al. 2020, "CCNet"). Memory goes with the text it was trained on: megabytes, not gigabytes.
  */
+
 import { ScionError } from '../../base/errors.ts';
 import { joinPath } from '../../base/path.ts';
 import { readDocuments } from '../../data/documents.ts';
@@ -10,6 +11,7 @@ import { ByteNgram } from '../../data/ngram.ts';
 import { openSafetensors } from '../../formats/safetensors.ts';
 import { tensorEntry, writeSafetensors } from '../../formats/safetensors-write.ts';
 import type { Host, HostFiles } from '../../host/types.ts';
+import { fillWhole } from '../../host/whole-file.ts';
 
 export const NGRAM_TENSORS = 'ngram.safetensors';
 
@@ -162,14 +164,6 @@ export async function trainNgram(host: Host, options: TrainNgramOptions): Promis
       tensorEntry(`rests${i + 1}`, 'F32', [rests[1].length], new Uint8Array(rests[1].buffer)),
     ]);
   await host.files.makeDir(options.out);
-  const path = joinPath(options.out, NGRAM_TENSORS);
-  const writer = await host.files.create(`${path}.tmp`);
-  try {
-    await writeSafetensors(writer, entries);
-    await writer.sync();
-  } finally {
-    await writer.close();
-  }
-  await host.files.rename(`${path}.tmp`, path);
+  await fillWhole(host.files, joinPath(options.out, NGRAM_TENSORS), (writer) => writeSafetensors(writer, entries));
   return { out: options.out, documents: documents.length, bytes, ngrams: model.size };
 }

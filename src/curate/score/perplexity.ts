@@ -3,12 +3,14 @@
  * thread, many documents at once; the other scores are made in workers. Same reading as `scion score`: a begin mark that is not
  * scored, windows that overlap by half.
  */
+
 import { ScionError } from '../../base/errors.ts';
 import { importHf } from '../../checkpoint/hf.ts';
 import { type Doc, docText } from '../../data/doc.ts';
 import { JsonlWriter, readJsonl } from '../../formats/jsonl.ts';
 import { GpuDevice } from '../../gpu/device.ts';
 import type { Host, HostFiles } from '../../host/types.ts';
+import { fillWhole } from '../../host/whole-file.ts';
 import { Generator } from '../../infer/generator.ts';
 import { scoreDocuments } from '../../infer/score.ts';
 import { loadTokenizer, type Tokenizer } from '../../text/tokenizer.ts';
@@ -122,13 +124,10 @@ export async function scoreShardPerplexity(host: Host, from: string, to: string,
     await reader.close();
   }
   await scorer.score(docs);
-  const writer = new JsonlWriter(await host.files.create(`${to}.tmp`));
-  try {
-    for (const doc of docs) await writer.write(doc);
-    await writer.sync();
-  } finally {
-    await writer.close();
-  }
-  await host.files.rename(`${to}.tmp`, to);
+  await fillWhole(host.files, to, async (writer) => {
+    const lines = new JsonlWriter(writer);
+    for (const doc of docs) await lines.write(doc);
+    await lines.flush();
+  });
   return docs.length;
 }

@@ -392,6 +392,6 @@ describe('a trained scorer', () => {
     writeFileSync(join(dir, 'scorer.json'), '{"version": 2}');
     await expect(LinearScorer.load(machine.files, dir)).rejects.toThrow(/scorer\.json/);
     rmSync(join(dir, 'scorer.json'));
-    expect(existsSync(join(out, 'scorer.safetensors.tmp'))).toBe(false);
+    expect(existsSync(join(out, 'scorer.safetensors.part'))).toBe(false);
   });
 });

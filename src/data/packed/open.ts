@@ -11,8 +11,6 @@ import { fillPack, IGNORE_LABEL, type Pack, type Piece } from '../pack.ts';
 import { bitAt, bitBytes, halvesOf, type TokenDtype, type Tokens, tokensOf, wordsOf } from './bits.ts';
 import { type BucketFacts, type PackedManifest, packedFingerprint, readPackedManifest } from './manifest.ts';
 
-/** Bytes hashed at once. */
-
 /** What the data must be to be of use; each part that is given is checked. */
 export interface PackedExpectation {
   /** Tokens a pack. */
