@@ -1,0 +1,175 @@
+/**
+ * The order of a run: which steps a recipe means, and what each takes from those before it. Base (a folder, or trained here),
+ * documents, vocabulary, rows, packs of all stages, the stages, and the model folder they end in. Steps run one after the other through
+ * `StepRunner`; this file is the only one that knows all of them.
+ */
+import { ScionError } from '../base/errors.ts';
+import { joinPath } from '../base/path.ts';
+import { parseConfig } from '../nn/config.ts';
+import { type LlamaConfig, makeConfig } from '../nn/config.ts';
+import { loadTokenizer } from '../text/tokenizer.ts';
+import type { StepRunner } from './engine.ts';
+import { matches, mixCategories } from './mix.ts';
+import type { RecipeStage } from './schema.ts';
+import type { DocumentsResult, ModelAt, PacksResult, RunContext, TokenizerResult } from './steps/context.ts';
+import { documentsStep } from './steps/documents.ts';
+import { exportStep } from './steps/export.ts';
+import { initStep } from './steps/init.ts';
+import { modelKey } from './steps/model-key.ts';
+import { packsStep, type StageSources } from './steps/packs.ts';
+import { type SampleResult, sampleStep } from './steps/sample-files.ts';
+import { type StageResult, stageStep } from './steps/stage.ts';
+import { baseVocabStep, vocabStep } from './steps/vocabulary.ts';
+
+/** What a run made. Paths are below the run folder, unless absolute. */
+export interface JourneyResult {
+  readonly base: ModelAt;
+  readonly baseStage: StageResult | null;
+  readonly documents: DocumentsResult;
+  readonly vocab: TokenizerResult | null;
+  readonly tokenizer: TokenizerResult;
+  readonly stages: readonly StageResult[];
+  readonly packs: Readonly<Record<string, PacksResult>>;
+  /** The last checkpoint. */
+  readonly checkpoint: string;
+  /** The exported folder. */
+  readonly model: string;
+}
+
+/** Which languages of the generated corpus a recipe reads. */
+export function sampleLanguages({ recipe }: Pick<RunContext, 'recipe'>): ('en' | 'zh')[] {
+  const parts = [recipe.data, ...('train' in recipe.base ? [recipe.base.train.data] : [])];
+  const named = parts.flatMap(({ data }) => data.flatMap((source) => ('sample' in source ? [source.sample] : [])));
+  return [...new Set(named)].sort();
+}
+
+/** The base that a recipe trains: shape and vocabulary as a config. */
+function baseConfig(context: RunContext, words: { readonly vocabSize: number; readonly bosId: number | null; readonly eosId: number | null }): LlamaConfig {
+  if (!('train' in context.recipe.base)) throw new ScionError('internal', 'the base is not trained here');
+  const { shape, stage } = context.recipe.base.train;
+  const longest = Math.max(stage.length, ...context.recipe.stages.map(({ length }) => length));
+  return makeConfig({
+    vocabSize: words.vocabSize,
+    hiddenSize: shape.hidden,
+    intermediateSize: shape.intermediate,
+    numLayers: shape.layers,
+    numHeads: shape.heads,
+    ...(shape.kvHeads === undefined ? {} : { numKvHeads: shape.kvHeads }),
+    tied: shape.tied,
+    initializerRange: shape.initializerRange,
+    maxPositions: shape.maxPositions ?? longest,
+    bosId: words.bosId,
+    eosIds: words.eosId === null ? [] : [words.eosId],
+  });
+}
+
+interface Base {
+  readonly model: ModelAt;
+  readonly tokenizer: TokenizerResult;
+  readonly documents: DocumentsResult | null;
+  readonly stage: StageResult | null;
+  /** A Hugging Face folder of it. */
+  readonly folder: string;
+}
+
+async function trainedBase(context: RunContext, runner: StepRunner, sample: SampleResult | null): Promise<Base> {
+  if (!('train' in context.recipe.base)) throw new ScionError('internal', 'the base is not trained here');
+  const { vocab, data, stage: given } = context.recipe.base.train;
+  const stage: RecipeStage = { ...given, name: 'base' };
+  const documents = await runner.run(documentsStep(context, 'base', data, () => sample));
+  const tokenizer = await runner.run(baseVocabStep(context, vocab, () => documents));
+  const categories = Object.keys(documents.categories);
+  const sources: StageSources = { shards: [documents.shards], keys: [documents.fingerprint], fresh: mixCategories(stage, categories), replayed: [] };
+  const packs = await runner.run(packsStep(context, stage, stage.buckets ?? data.buckets, () => sources, () => tokenizer));
+  const config = baseConfig(context, await loadTokenizer(context.host.files, joinPath(context.dir, tokenizer.path)));
+  const result = await runner.run(stageStep(context, stage, () => ({ config, model: null, tokenizer, packs })));
+  const model: ModelAt = { config, kind: 'checkpoint', path: result.checkpoint, key: runner.keyOf('base') };
+  const written = await runner.run(exportStep(context, 'base.export', 'base/model', 'f32', () => model, () => tokenizer));
+  return { model, tokenizer, documents, stage: result, folder: written.path };
+}
+
+async function givenBase(context: RunContext): Promise<Base> {
+  const { base } = context.recipe;
+  if (!('model' in base)) throw new ScionError('internal', 'the base is trained here');
+  const { files } = context.host;
+  const path = joinPath(base.model, 'config.json');
+  const config = parseConfig(JSON.parse(new TextDecoder().decode(await files.read(path))), path);
+  const words = base.tokenizer ?? base.model;
+  const { vocabSize } = await loadTokenizer(files, words);
+  return {
+    model: { config, kind: 'folder', path: base.model, key: await modelKey(context.host, base.model) },
+    tokenizer: { path: words, size: vocabSize, firstNew: null },
+    documents: null,
+    stage: null,
+    folder: base.model,
+  };
+}
+
+/** What a stage reads: its mix of the documents, and what it replays. */
+export function stageSources(stage: RecipeStage, documents: DocumentsResult, base: DocumentsResult | null, earlier: readonly RecipeStage[]): StageSources {
+  const own = Object.keys(documents.categories);
+  const fresh = mixCategories(stage, own);
+  const { replay } = stage;
+  if (!replay) return { shards: [documents.shards], keys: [documents.fingerprint], fresh, replayed: [] };
+  const only = (categories: readonly string[]): string[] =>
+    categories.filter((category) => !fresh.includes(category) && (replay.categories?.some((pattern) => matches(pattern, category)) ?? true));
+  if (replay.of === 'base' && base) {
+    return {
+      shards: [documents.shards, base.shards],
+      keys: [documents.fingerprint, base.fingerprint],
+      fresh,
+      replayed: only(Object.keys(base.categories)),
+    };
+  }
+  const named = replay.of === 'base' ? [] : replay.of;
+  const seen = replay.of === 'base' ? own : [...new Set(earlier.filter(({ name }) => named.includes(name)).flatMap((one) => mixCategories(one, own)))];
+  return { shards: [documents.shards], keys: [documents.fingerprint], fresh, replayed: only(seen) };
+}
+
+/** Takes a recipe through all its steps. */
+export async function runJourney(context: RunContext, runner: StepRunner): Promise<JourneyResult> {
+  const { recipe, dir, host } = context;
+  const languages = sampleLanguages(context);
+  const sample = languages.length === 0 ? null : await runner.run(sampleStep(context, languages));
+  const base = 'train' in recipe.base ? await trainedBase(context, runner, sample) : await givenBase(context);
+  const documents = await runner.run(documentsStep(context, 'data', recipe.data, () => sample));
+  let tokenizer = base.tokenizer;
+  let vocab: TokenizerResult | null = null;
+  let model = base.model;
+  if (recipe.vocab) {
+    vocab = await runner.run(vocabStep(context, recipe.vocab, () => base.tokenizer, () => documents));
+    const grown = vocab;
+    const made = await runner.run(
+      initStep(context, recipe.init, () => ({ path: base.folder, tokenizer: base.tokenizer.path }), () => grown, () => documents),
+    );
+    const path = joinPath(dir, made.path, 'config.json');
+    const config = parseConfig(JSON.parse(new TextDecoder().decode(await host.files.read(path))), path);
+    model = { config, kind: 'folder', path: made.path, key: runner.keyOf('init') };
+    tokenizer = { ...vocab, path: made.path };
+  }
+  const packs: Record<string, PacksResult> = {};
+  for (const [i, stage] of recipe.stages.entries()) {
+    const sources = stageSources(stage, documents, base.documents, recipe.stages.slice(0, i));
+    packs[stage.name] = await runner.run(packsStep(context, stage, stage.buckets ?? recipe.data.buckets, () => sources, () => tokenizer));
+  }
+  const stages: StageResult[] = [];
+  for (const stage of recipe.stages) {
+    const from = model;
+    const result = await runner.run(stageStep(context, stage, () => ({ config: from.config, model: from, tokenizer, packs: packs[stage.name] })));
+    stages.push(result);
+    model = { config: from.config, kind: 'checkpoint', path: result.checkpoint, key: runner.keyOf(stage.name) };
+  }
+  const last = model;
+  const written = await runner.run(exportStep(context, 'export', 'model', recipe.export.dtype, () => last, () => tokenizer));
+  return {
+    base: base.model,
+    baseStage: base.stage,
+    documents,
+    vocab,
+    tokenizer,
+    stages,
+    packs,
+    checkpoint: model.path,
+    model: written.path,
+  };
+}

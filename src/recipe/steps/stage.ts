@@ -1,0 +1,175 @@
+/**
+ * One stage of training: a `Run` in a folder of its own, beginning with the weights that the stage before left in its last
+ * checkpoint (moments and step count too, where the recipe carries them), exact to the bit and without a detour over exported
+ * files. It ends with questions and continuations, asked of the model as it stands in memory.
+ */
+import { ScionError } from '../../base/errors.ts';
+import { joinPath } from '../../base/path.ts';
+import { importHf } from '../../checkpoint/hf.ts';
+import { findLatest, openCheckpoint } from '../../checkpoint/load.ts';
+import type { ReadParameter } from '../../checkpoint/source.ts';
+import { openPacked } from '../../data/packed/open.ts';
+import { tokenizerHash } from '../../data/packed/token-shard.ts';
+import type { LlamaConfig } from '../../nn/config.ts';
+import type { Schedule } from '../../optim/schedule.ts';
+import { loadTokenizer } from '../../text/tokenizer.ts';
+import { packedRunData } from '../../train/data.ts';
+import type { OptimizerSpec, TrainSetup } from '../../train/programs.ts';
+import { Run } from '../../train/run.ts';
+import type { Step } from '../engine.ts';
+import type { RecipeStage } from '../schema.ts';
+import type { ModelAt, PacksResult, RunContext, TokenizerResult } from './context.ts';
+
+/** What a stage gives. Losses in nats a label. */
+export interface StageResult {
+  readonly name: string;
+  readonly steps: number;
+  readonly tokens: number;
+  /** Of training alone. */
+  readonly seconds: number;
+  readonly firstLoss: number | null;
+  readonly lastLoss: number | null;
+  readonly tokensPerSecond: number;
+  readonly flopsPerSecond: number;
+  readonly device: string;
+  readonly peakBytesPlanned: number;
+  readonly peakBytesMeasured: number;
+  readonly valBitsPerByteFirst: number | null;
+  readonly valBitsPerByteLast: number | null;
+  /** Of the last validation. */
+  readonly valBitsPerByte: Readonly<Record<string, number>>;
+  readonly valBitsPerByteBefore: Readonly<Record<string, number>>;
+  readonly curve: readonly (readonly [number, number])[];
+  /** Folder of the last checkpoint, below the run. */
+  readonly checkpoint: string;
+}
+
+/** Optimizer steps of a stage whose packs are known. */
+export function stageSteps(stage: RecipeStage, trainable: number): number {
+  return stage.steps ?? Math.max(1, Math.ceil(trainable / (stage.batch * stage.accumulate)));
+}
+
+/** Steps of warm-up: given, or a share of all. */
+export function warmupSteps(warmup: number | string, steps: number): number {
+  return typeof warmup === 'number' ? warmup : Math.ceil((Number.parseFloat(warmup) / 100) * steps);
+}
+
+/** The schedule of a stage of `steps`; `before` are the steps of the stages that it continues. */
+export function stageSchedule(stage: RecipeStage, steps: number): Schedule {
+  const { kind, peak, warmup, minimum, decayShare } = stage.schedule;
+  return { kind, peak, warmup: warmupSteps(warmup, steps), steps, minimum, ...(decayShare === undefined ? {} : { decayShare }) };
+}
+
+function optimizerOf({ optimizer: o }: RecipeStage): OptimizerSpec {
+  return o.kind === 'sgd' ? { kind: 'sgd', momentum: o.momentum, decay: o.decay } : { kind: 'adamw', beta1: o.beta1, beta2: o.beta2, epsilon: o.epsilon, decay: o.decay };
+}
+
+/** What is planned for a stage on a model of this config; `firstNew` is where new rows begin. */
+export function stageSetup(stage: RecipeStage, model: LlamaConfig): TrainSetup {
+  return {
+    model,
+    precision: stage.precision,
+    batch: stage.batch,
+    tokens: stage.length,
+    optimizer: optimizerOf(stage),
+    clip: stage.clip,
+    recompute: stage.recompute,
+    ...(stage.zLoss > 0 ? { zLoss: stage.zLoss } : {}),
+  };
+}
+
+/** Opens weights wherever they are. */
+export async function openModel(context: RunContext, at: ModelAt): Promise<{ readonly read: ReadParameter; close(): Promise<void> }> {
+  const path = joinPath(context.dir, at.path);
+  return at.kind === 'folder' ? importHf(context.host.files, path) : openCheckpoint(context.host.files, path);
+}
+
+/** What a stage begins with and learns from. `model` null: random weights of `config`. */
+export interface StageInputs {
+  readonly config: LlamaConfig;
+  readonly model: ModelAt | null;
+  readonly tokenizer: TokenizerResult;
+  readonly packs: PacksResult;
+}
+
+/** Trains a stage. */
+export function stageStep(context: RunContext, stage: RecipeStage, inputs: () => StageInputs): Step<StageResult> {
+  const { host, dir, recipe } = context;
+  const folder = joinPath('stages', stage.name);
+  // How often one looks and saves changes nothing of what comes out.
+  const { validate, save, ...config } = stage;
+  return {
+    id: stage.name,
+    title: `train ${stage.name}`,
+    owns: ['checkpoints', 'log.jsonl', 'config.json', 'report.html'].map((name) => joinPath(folder, name)),
+    inputs() {
+      const { model, packs, config: shape } = inputs();
+      return { config, shape, model: model?.key ?? null, packs: packs.fingerprint, seed: recipe.seed };
+    },
+    async run(progress) {
+      const { config: shape, model, tokenizer, packs } = inputs();
+      const words = await loadTokenizer(host.files, joinPath(dir, tokenizer.path));
+      const opened = await openPacked(host.files, joinPath(dir, packs.folder), {
+        T: stage.length,
+        tokenizer: await tokenizerHash(host, words),
+        vocabSize: shape.vocabSize,
+      });
+      const steps = stageSteps(stage, packs.trainable);
+      const source = model === null ? null : await openModel(context, model);
+      const facts = { steps, plannedBytes: 0 };
+      progress('planning');
+      let run: Run | null = null;
+      try {
+        run = await Run.open({
+          setup: stageSetup(stage, shape),
+          schedule: stageSchedule(stage, steps),
+          accumulate: stage.accumulate,
+          data: packedRunData(opened, { window: shape.slidingWindow ?? 0, validation: null }),
+          tokenizer: words,
+          seed: recipe.seed,
+          ...(source ? { initial: source.read } : {}),
+          validateEvery: validate.every,
+          saveEvery: save.every,
+          keep: save.keep,
+          out: joinPath(dir, folder),
+          resume: true,
+          device: context.device,
+          hooks: context.stageHooks?.(stage.name, facts),
+          stop: context.stop,
+          version: context.version,
+          about: { kind: 'stage', stage: stage.name, model: model?.key ?? null, packs: packs.fingerprint },
+        });
+        facts.plannedBytes = run.plans.memory.total;
+        const began = host.now();
+        const trained = await run.train();
+        if (trained.interrupted) throw new ScionError('interrupted', `stopped in stage ${stage.name} at step ${trained.steps}, saved; the same command goes on from here`);
+        const seconds = (host.now() - began) / 1000;
+        const found = await findLatest(host.files, joinPath(dir, folder, 'checkpoints'));
+        if (!found) throw new ScionError('internal', `stage ${stage.name} left no checkpoint`);
+        return {
+          name: stage.name,
+          steps: trained.steps,
+          tokens: trained.tokens,
+          seconds,
+          firstLoss: trained.firstLoss,
+          lastLoss: trained.lastLoss,
+          tokensPerSecond: trained.tokensPerSecond,
+          flopsPerSecond: trained.flopsPerSecond,
+          device: run.facts.name,
+          peakBytesPlanned: run.plans.memory.total,
+          peakBytesMeasured: run.trainer.stepper.device.peakBytes,
+          valBitsPerByteFirst: trained.firstValidation?.bitsPerByte ?? null,
+          valBitsPerByteLast: trained.lastValidation?.bitsPerByte ?? null,
+          valBitsPerByte: {},
+          valBitsPerByteBefore: {},
+          curve: trained.curve,
+          checkpoint: found.path.slice(dir.length + 1),
+        };
+      } finally {
+        await run?.close();
+        await source?.close();
+      }
+    },
+    intact: async (result) => (await host.files.stat(joinPath(dir, result.checkpoint, 'manifest.json'))) !== null,
+  };
+}
