@@ -26,6 +26,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<{ command: Command }>>> = 
   'vocab stats': () => import('./commands/vocab-stats.ts'),
   'data build': () => import('./commands/data-build.ts'),
   'data inspect': () => import('./commands/data-inspect.ts'),
+  run: () => import('./commands/run.ts'),
   bench: () => import('./commands/bench.ts'),
 };
 

@@ -21,7 +21,7 @@ export interface LoadedRecipe {
 /** The data part with every path of it seen from `base`. */
 function dataPaths(data: RecipeData, base: string): RecipeData {
   const { data: sources, buckets, minChunk, ...rest } = data;
-  const own = sources.filter((source) => !('sample' in source));
+  const own = sources.flatMap((source) => ('sample' in source ? [] : [source]));
   const config: BuildConfig = { ...buildSchema.parse({ data: ['-'] }), ...rest, data: own, tokenizer: null, sample: null };
   const { data: placed, clean, decontaminate, score } = withPaths(config, base);
   let next = 0;

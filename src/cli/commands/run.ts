@@ -1,0 +1,99 @@
+/**
+ * `scion run recipe.yaml`: the whole graft from one file. The same command goes on after whatever stopped it, does again what changed in the
+ * recipe, and only tells where nothing did.
+ */
+import { ScionError } from '../../base/errors.ts';
+import { baseName, joinPath, normalPath } from '../../base/path.ts';
+import { host } from '../../host/index.ts';
+import { readRecipeFile } from '../../recipe/read.ts';
+import type { RecipeResult } from '../../recipe/run.ts';
+import { runRecipe } from '../../recipe/run.ts';
+import type { Command, Context } from '../command.ts';
+import { duration, si } from '../status.ts';
+import { statusHooks } from '../training.ts';
+import { VERSION } from '../version.ts';
+
+/** Shows steps as they go: done ones as a line, the one under way in the status line. */
+export function runProgress({ print, status }: Context): Pick<Parameters<typeof runRecipe>[1], 'onStep' | 'onProgress' | 'stageHooks'> {
+  let title = '';
+  let skipped = 0;
+  return {
+    onStep(event) {
+      if (event.state === 'skipped') {
+        skipped++;
+        return;
+      }
+      if (skipped > 0) print(`${skipped} steps are done already`);
+      skipped = 0;
+      title = event.title;
+      if (event.state === 'begins') status.set(title);
+      else print(`${duration(event.seconds).padStart(8)}  ${event.title}`);
+    },
+    onProgress: (message) => status.set(`${title}: ${message}`),
+    stageHooks: (_stage, facts) => {
+      const shown = { steps: facts.steps, planned: facts.plannedBytes };
+      const hooks = statusHooks(status, shown);
+      return {
+        ...hooks,
+        onStep: (report) => {
+          shown.planned = facts.plannedBytes;
+          hooks.onStep?.(report);
+        },
+      };
+    },
+  };
+}
+
+/** A run in figures, for `--json`. */
+export function runFiguresOf(result: RecipeResult, out: string): Record<string, unknown> {
+  const stages = [...(result.baseStage ? [result.baseStage] : []), ...result.stages];
+  return {
+    out,
+    cached: result.cached,
+    stages: stages.map(({ name, steps, tokens, seconds, valBitsPerByte }) => ({ name, steps, tokens, seconds, valBitsPerByte })),
+    skippedSteps: result.skipped,
+    checkpoint: joinPath(out, result.checkpoint),
+    model: joinPath(out, result.model),
+    report: joinPath(out, 'report.html'),
+    seconds: result.seconds,
+  };
+}
+
+export const command: Command = {
+  name: 'run',
+  summary: 'a whole graft from one recipe: base, vocabulary, rows, data, stages, report, model',
+  words: 'RECIPE',
+  flags: {
+    out: { kind: 'string', value: 'DIR', summary: 'run folder; by default runs/NAME of the recipe' },
+    fresh: { kind: 'boolean', summary: 'start anew: remove what an earlier run left in the folder', default: false },
+    workers: { kind: 'integer', summary: 'threads of the data pipeline; by default one a core, at most 8' },
+    device: { kind: 'string', value: 'NAME', summary: 'part of an adapter’s name' },
+  },
+  examples: ['scion run recipes/graft-zh.yaml', 'scion run recipes/graft-zh.yaml --out runs/zh --fresh'],
+  async run(context) {
+    const { flags, print, result, stop } = context;
+    const [path, ...others] = flags.words;
+    if (path === undefined || others.length > 0) throw new ScionError('usage', 'scion run takes one recipe, for example: scion run recipes/graft-zh.yaml');
+    const machine = await host();
+    const { recipe, file } = await readRecipeFile(machine, path);
+    const out = normalPath(flags.string('out') ?? joinPath('runs', recipe.name === 'run' ? baseName(path).replace(/\.ya?ml$/, '') : recipe.name));
+    const made = await runRecipe(machine, {
+      recipe,
+      file,
+      out,
+      version: VERSION,
+      device: { adapter: flags.string('device') },
+      workers: flags.number('workers'),
+      fresh: flags.boolean('fresh'),
+      stop,
+      ...runProgress(context),
+    });
+    for (const stage of [...(made.baseStage ? [made.baseStage] : []), ...made.stages]) {
+      print(
+        `${stage.name.padEnd(12)} ${stage.steps} steps, ${si(stage.tokens)} tokens, loss ${stage.firstLoss?.toFixed(3) ?? '–'} → ${stage.lastLoss?.toFixed(3) ?? '–'}, ${si(stage.tokensPerSecond)} tokens/s`,
+      );
+    }
+    print(made.cached ? `nothing was left to do: ${joinPath(out, made.model)}` : `done in ${duration(made.seconds)}: ${joinPath(out, made.model)}`);
+    result(runFiguresOf(made, out));
+  },
+};

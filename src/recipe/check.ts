@@ -1,0 +1,169 @@
+/**
+ * What no schema can know of a recipe, asked before anything runs: are the files there, do model and tokenizer belong together,
+ * has every stage something to learn from, does it fit the shapes. All complaints at once, each with its place.
+ */
+import { isScionError } from '../base/errors.ts';
+import { baseName, joinPath } from '../base/path.ts';
+import { findSourceFiles } from '../curate/read/units.ts';
+import type { FieldPath, YamlFile } from '../formats/yaml-file.ts';
+import type { Host } from '../host/types.ts';
+import { type LlamaConfig, parseConfig } from '../nn/config.ts';
+import { listHfViews } from '../nn/parameters.ts';
+import { loadTokenizer } from '../text/tokenizer.ts';
+import { matches } from './mix.ts';
+import { refuse } from './read.ts';
+import type { Recipe, RecipeData, RecipeStage } from './schema.ts';
+
+interface Issue {
+  readonly path: FieldPath;
+  readonly message: string;
+}
+
+/** So much of a file is looked at for the categories that its records name. */
+const PEEK_BYTES = 256 << 10;
+
+/** Categories that a file's records are likely to have: their own in its beginning, else the file's. */
+async function peekCategories(host: Host, path: string, given: string | undefined): Promise<string[]> {
+  const otherwise = given ?? baseName(path).split('.')[0];
+  if (!/\.jsonl$/i.test(path)) return [otherwise];
+  const reader = await host.files.open(path);
+  try {
+    const head = new TextDecoder().decode(await reader.read(0, PEEK_BYTES));
+    const found = new Set<string>();
+    for (const line of head.split('\n').slice(0, reader.size > PEEK_BYTES ? -1 : undefined)) {
+      if (line.trim() === '') continue;
+      try {
+        const { category } = JSON.parse(line) as { category?: unknown };
+        found.add(typeof category === 'string' && category !== '' ? category : otherwise);
+      } catch {
+        // Counted with its reason when it is read.
+      }
+    }
+    return found.size === 0 ? [otherwise] : [...found];
+  } finally {
+    await reader.close();
+  }
+}
+
+/** Files and categories of a data part; what is missing becomes an issue. */
+async function lookAtData(host: Host, data: RecipeData, at: FieldPath, issues: Issue[]): Promise<Set<string>> {
+  const categories = new Set<string>();
+  for (const [i, source] of data.data.entries()) {
+    if ('sample' in source) {
+      categories.add(source.sample);
+      continue;
+    }
+    try {
+      const found = await findSourceFiles(host.files, [source]);
+      if (found.length === 0) issues.push({ path: [...at, 'data', i], message: `${source.paths.join(', ')}: no files there` });
+      for (const { path } of found) for (const name of await peekCategories(host, path, source.category)) categories.add(name);
+    } catch (error) {
+      if (!isScionError(error)) throw error;
+      issues.push({ path: [...at, 'data', i], message: error.message });
+    }
+  }
+  return categories;
+}
+
+function list(names: Iterable<string>): string {
+  const all = [...names].sort();
+  return all.slice(0, 12).join(', ') + (all.length > 12 ? ` and ${all.length - 12} more` : '');
+}
+
+/** A stage against the categories there are and the stages before it. */
+function checkStage(stage: RecipeStage, at: FieldPath, known: ReadonlySet<string>, earlier: readonly string[], trained: boolean, issues: Issue[]): void {
+  for (const pattern of Object.keys(stage.mix ?? {})) {
+    if (![...known].some((category) => matches(pattern, category))) {
+      issues.push({ path: [...at, 'mix', pattern], message: `no document has this category; there are ${list(known) || 'none'}` });
+    }
+  }
+  if (stage.mix && Object.values(stage.mix).every((weight) => weight === 0)) issues.push({ path: [...at, 'mix'], message: 'all weights are 0: there is nothing to learn' });
+  const { replay } = stage;
+  if (replay) {
+    if (replay.of === 'base' && !trained && !replay.categories)
+      issues.push({
+        path: [...at, 'replay'],
+        message: 'what the base was trained on is not known; put such text into data: and name its categories here, for example categories: ["en_*"]',
+      });
+    if (stage.tokens === undefined && stage.steps === undefined)
+      issues.push({ path: [...at, 'replay'], message: 'a share of what? give the stage tokens or steps' });
+    for (const name of replay.of === 'base' ? [] : replay.of) {
+      if (!earlier.includes(name)) issues.push({ path: [...at, 'replay', 'of'], message: `no stage before this one is called ${name}; before it come ${earlier.join(', ') || 'none'}` });
+    }
+  }
+  if (stage.schedule.continue && earlier.length === 0 && !trained)
+    issues.push({ path: [...at, 'schedule', 'continue'], message: 'there is no stage before it to continue' });
+  if (stage.optimizer.carry && earlier.length === 0 && !trained)
+    issues.push({ path: [...at, 'optimizer', 'carry'], message: 'there is no stage before it whose moments could be carried' });
+}
+
+function checkShapes(stage: RecipeStage, at: FieldPath, config: LlamaConfig, grows: boolean, issues: Issue[]): void {
+  if (stage.length > config.maxPositions)
+    issues.push({ path: [...at, 'length'], message: `${stage.length} tokens a pack, but the model has ${config.maxPositions} positions; use at most that` });
+  if (Array.isArray(stage.learn)) {
+    for (const pattern of stage.learn) {
+      if (!listHfViews(config).some(({ hf }) => matches(pattern, hf)))
+        issues.push({ path: [...at, 'learn'], message: `no tensor of the model is called ${pattern}; names are like model.layers.0.self_attn.q_proj.weight` });
+    }
+  }
+  if (stage.learn === 'rows' && !grows) issues.push({ path: [...at, 'learn'], message: 'rows: the recipe adds no pieces (vocab:), so there are no new rows to learn' });
+}
+
+async function checkBase(host: Host, recipe: Recipe, issues: Issue[]): Promise<LlamaConfig | null> {
+  const { base } = recipe;
+  if (!('model' in base)) return null;
+  const at: FieldPath = ['base', 'model'];
+  const { files } = host;
+  try {
+    const path = joinPath(base.model, 'config.json');
+    if ((await files.stat(path)) === null) {
+      issues.push({ path: at, message: `${base.model} holds no config.json; name a Hugging Face model folder (scion import makes one)` });
+      return null;
+    }
+    const config = parseConfig(JSON.parse(new TextDecoder().decode(await files.read(path))), path);
+    const words = await loadTokenizer(files, base.tokenizer ?? base.model);
+    if (words.vocabSize > config.vocabSize)
+      issues.push({
+        path: base.tokenizer === undefined ? at : ['base', 'tokenizer'],
+        message: `the tokenizer has ${words.vocabSize} pieces, the model ${config.vocabSize} rows; they do not belong together`,
+      });
+    const { vocab } = recipe;
+    if (vocab?.size !== undefined && vocab.size <= words.vocabSize)
+      issues.push({ path: ['vocab', 'size'], message: `${vocab.size} rows in all, but the base has ${words.vocabSize} pieces already; ask for more, or use add` });
+    return config;
+  } catch (error) {
+    if (!isScionError(error)) throw error;
+    issues.push({ path: at, message: error.message });
+    return null;
+  }
+}
+
+/** Checks a recipe against the machine's files. @throws ScionError `input` with every complaint. */
+export async function checkRecipe(host: Host, recipe: Recipe, file: YamlFile): Promise<void> {
+  const issues: Issue[] = [];
+  const config = await checkBase(host, recipe, issues);
+  const trained = 'train' in recipe.base;
+  const baseCategories = 'train' in recipe.base ? await lookAtData(host, recipe.base.train.data, ['base', 'train', 'data'], issues) : new Set<string>();
+  const known = await lookAtData(host, recipe.data, ['data'], issues);
+  if ('train' in recipe.base) {
+    checkStage(recipe.base.train.stage, ['base', 'train', 'stage'], baseCategories, [], false, issues);
+    const { shape } = recipe.base.train;
+    if (shape.hidden % shape.heads !== 0 || (shape.hidden / shape.heads) % 2 !== 0)
+      issues.push({ path: ['base', 'train', 'shape', 'hidden'], message: `${shape.hidden} is no even multiple of ${shape.heads} heads; rotary embedding turns pairs` });
+    if (shape.heads % (shape.kvHeads ?? shape.heads) !== 0)
+      issues.push({ path: ['base', 'train', 'shape', 'kvHeads'], message: `${shape.heads} heads cannot share ${shape.kvHeads} key/value heads` });
+    if (recipe.vocab?.size !== undefined && recipe.vocab.size <= recipe.base.train.vocab.size)
+      issues.push({ path: ['vocab', 'size'], message: `${recipe.vocab.size} rows in all, but the base learns ${recipe.base.train.vocab.size} pieces; ask for more, or use add` });
+  }
+  for (const [i, stage] of recipe.stages.entries()) {
+    const at: FieldPath = ['stages', i];
+    checkStage(stage, at, known, recipe.stages.slice(0, i).map(({ name }) => name), trained, issues);
+    if (config) checkShapes(stage, at, config, recipe.vocab !== undefined, issues);
+  }
+  if (recipe.vocab?.tokenizer !== undefined && (await host.files.stat(recipe.vocab.tokenizer)) === null)
+    issues.push({ path: ['vocab', 'tokenizer'], message: `there is nothing at ${recipe.vocab.tokenizer}` });
+  for (const [i, set] of recipe.evaluate.questions.entries()) {
+    if ('path' in set && (await host.files.stat(set.path)) === null) issues.push({ path: ['evaluate', 'questions', i, 'path'], message: `there is no file at ${set.path}` });
+  }
+  refuse(file, issues);
+}

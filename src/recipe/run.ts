@@ -1,0 +1,101 @@
+/**
+ * A recipe run from its file to its result, in one self-contained folder: the recipe as it was given and as it was resolved,
+ * versions and device, a record of every step, data, vocabulary, stages with checkpoints and logs, the model, `result.json`. The same
+ * command in the same folder goes on, does again what changed, and only tells where nothing did.
+ */
+import { ScionError } from '../base/errors.ts';
+import { joinPath } from '../base/path.ts';
+import { makeDurableDir } from '../checkpoint/folders.ts';
+import { acquireLock } from '../checkpoint/lock.ts';
+import type { YamlFile } from '../formats/yaml-file.ts';
+import type { DeviceOptions } from '../gpu/device.ts';
+import type { Host } from '../host/types.ts';
+import { writeWhole } from '../host/whole-file.ts';
+import type { TrainHooks } from '../train/trainer.ts';
+import { checkRecipe } from './check.ts';
+import { StepRunner } from './engine.ts';
+import { type JourneyResult, runJourney } from './journey.ts';
+import type { Recipe } from './schema.ts';
+import type { RunContext } from './steps/context.ts';
+
+export interface RunRecipeOptions {
+  readonly recipe: Recipe;
+  readonly file: YamlFile;
+  /** The run folder: new, empty, or one of an earlier run of any recipe. */
+  readonly out: string;
+  readonly version: string;
+  readonly device?: DeviceOptions;
+  readonly workers?: number;
+  /** Starts anew: what an earlier run left is removed. */
+  readonly fresh?: boolean;
+  readonly stop?: { requested: boolean };
+  readonly onStep?: (event: { readonly id: string; readonly title: string; readonly state: 'skipped' | 'begins' | 'done'; readonly seconds: number }) => void;
+  readonly onProgress?: (message: string) => void;
+  readonly stageHooks?: (stage: string, facts: { readonly steps: number; readonly plannedBytes: number }) => TrainHooks;
+}
+
+/** A run and what it took. */
+export interface RecipeResult extends JourneyResult {
+  /** Steps that were done before, and of how many. */
+  readonly skipped: readonly string[];
+  readonly steps: readonly { readonly id: string; readonly seconds: number; readonly skipped: boolean }[];
+  /** True where nothing was left to do. */
+  readonly cached: boolean;
+  readonly seconds: number;
+}
+
+/** What a run folder holds; anything else in it is not ours, and is refused. */
+const OWN = new Set(['recipe.yaml', 'config.json', 'result.json', 'report.html', 'report.json', 'steps', 'sample', 'base', 'data', 'vocab', 'init', 'stages', 'model']);
+
+/** Refuses a folder that holds something else, before anything is written or removed. */
+async function checkOut(host: Host, out: string): Promise<void> {
+  const { files } = host;
+  const stat = await files.stat(out);
+  if (stat === null) return;
+  if (!stat.isDirectory) throw new ScionError('usage', `${out} is a file; name a folder with --out`, { out });
+  const strange = (await files.list(out)).find(({ name }) => !OWN.has(name) && !name.startsWith('lock.json') && !name.startsWith('model.'));
+  if (strange) throw new ScionError('usage', `${out} holds ${strange.name}, which no run of a recipe wrote; choose another --out`, { out });
+}
+
+/**
+ * Runs a recipe. @throws ScionError `input` naming line and column for a recipe that cannot run, `locked` where another run works in the
+ * folder, `interrupted` after `stop` with all that was done kept.
+ */
+export async function runRecipe(host: Host, options: RunRecipeOptions): Promise<RecipeResult> {
+  const { recipe, file, out, version } = options;
+  const { files } = host;
+  await checkOut(host, out);
+  await checkRecipe(host, recipe, file);
+  await makeDurableDir(files, out);
+  const lock = await acquireLock(host, out);
+  const timer = setInterval(() => void lock.refresh().catch(() => undefined), 30_000);
+  (timer as { unref?: () => void }).unref?.();
+  try {
+    if (options.fresh) for (const { name } of await files.list(out)) if (OWN.has(name)) await files.remove(joinPath(out, name));
+    const began = host.now();
+    const encoder = new TextEncoder();
+    await writeWhole(files, joinPath(out, 'recipe.yaml'), encoder.encode(file.text));
+    const about = { version, runtime: host.version, recipe };
+    await writeWhole(files, joinPath(out, 'config.json'), encoder.encode(`${JSON.stringify(about, null, 1)}\n`));
+    const runner = new StepRunner(host, out, { version, stop: options.stop, onStep: options.onStep, onProgress: options.onProgress });
+    const context: RunContext = {
+      host,
+      recipe,
+      dir: out,
+      version,
+      device: options.device ?? {},
+      workers: options.workers,
+      stop: options.stop ?? { requested: false },
+      stageHooks: options.stageHooks,
+    };
+    const made = await runJourney(context, runner);
+    const steps = runner.outcomes.map(({ id, seconds, skipped }) => ({ id, seconds, skipped }));
+    const skipped = steps.filter((step) => step.skipped).map(({ id }) => id);
+    const result = { ...made, skipped, steps, cached: skipped.length === steps.length, seconds: (host.now() - began) / 1000 };
+    if (!result.cached) await writeWhole(files, joinPath(out, 'result.json'), encoder.encode(`${JSON.stringify(result, null, 1)}\n`));
+    return result;
+  } finally {
+    clearInterval(timer);
+    await lock.release();
+  }
+}
