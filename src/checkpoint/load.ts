@@ -9,7 +9,8 @@ import { decodeUtf8, readExactly, shown } from '../formats/bytes.ts';
 import { openSafetensors, type SafetensorsFile } from '../formats/safetensors.ts';
 import { type HasherMaker, hasherMaker } from '../host/hashing.ts';
 import type { FileReader, HostFiles } from '../host/types.ts';
-import type { StateSpec, States } from '../tensor/states.ts';
+import { momentName } from '../nn/parameters.ts';
+import type { StateKind, StateSpec, States } from '../tensor/states.ts';
 import { typeName } from '../tensor/types.ts';
 import { type CheckpointFolder, listCheckpoints } from './folders.ts';
 import { type Manifest, SCHEMA_VERSION, TRAINER_NAME, verifyCheckpoint } from './manifest.ts';
@@ -230,6 +231,10 @@ export interface OpenCheckpoint {
   readonly trainer: unknown;
   /** f32 values of a parameter, by scion's name. */
   read(parameter: string): Promise<Float32Array<ArrayBuffer>>;
+  /** f32 values of a parameter's moment; null where it has none. */
+  moment(which: 1 | 2, parameter: string): Promise<Float32Array<ArrayBuffer> | null>;
+  /** The words of the step state. */
+  step(): Promise<Uint32Array>;
   close(): Promise<void>;
 }
 
@@ -237,6 +242,38 @@ export interface OpenCheckpoint {
 export async function openCheckpoint(files: HostFiles, path: string, options: { sha256?: HasherMaker } = {}): Promise<OpenCheckpoint> {
   const manifest = await verifyCheckpoint(files, path, await hasherMaker(options.sha256));
   const trainer = await readTrainer(files, path);
-  const part = await openPart(files, joinPath(path, kindFile('param')));
-  return { manifest, trainer, read: (parameter) => part.header.readF32(parameter), close: () => part.reader.close() };
+  const listed = new Set(manifest.files.map((f) => f.name));
+  const parts = new Map<string, OpenPart>();
+  const part = async (kind: StateKind): Promise<OpenPart | null> => {
+    const name = kindFile(kind);
+    if (!listed.has(name)) return null;
+    const open = parts.get(name) ?? (await openPart(files, joinPath(path, name)));
+    parts.set(name, open);
+    return open;
+  };
+  const needed = async (kind: StateKind): Promise<OpenPart> => {
+    const found = await part(kind);
+    if (!found) throw new ScionError('format', `${path} has no ${kindFile(kind)}`, { path });
+    return found;
+  };
+  await needed('param');
+  return {
+    manifest,
+    trainer,
+    read: async (parameter) => (await needed('param')).header.readF32(parameter),
+    async moment(which, parameter) {
+      const found = await part(`moment${which}`);
+      const name = momentName(which, parameter);
+      return found?.header.tensors.has(name) ? found.header.readF32(name) : null;
+    },
+    async step() {
+      const { header, reader, path: file } = await needed('step');
+      const { offset, shape } = header.info('step');
+      const bytes = await readExactly(reader, offset, 4 * shape[0], file);
+      return new Uint32Array(bytes.buffer, bytes.byteOffset, shape[0]);
+    },
+    async close() {
+      await Promise.all([...parts.values()].map(({ reader }) => reader.close()));
+    },
+  };
 }

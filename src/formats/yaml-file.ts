@@ -40,7 +40,7 @@ export interface YamlFile {
 function placeOf(doc: Document, lines: LineCounter, path: FieldPath): string {
   for (let n = path.length; n >= 0; n--) {
     // A key stands better for a wrong field than its value: it is what one looks for.
-    const parent = n === 0 ? undefined : (n === 1 ? doc.contents : doc.getIn(path.slice(0, n - 1), true));
+    const parent = n === 0 ? undefined : n === 1 ? doc.contents : doc.getIn(path.slice(0, n - 1), true);
     const pair = (parent as { items?: readonly { key?: { value?: unknown; range?: readonly number[] } }[] } | undefined)?.items?.find(
       (item) => item?.key?.value === path[n - 1],
     );

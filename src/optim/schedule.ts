@@ -17,13 +17,16 @@ export interface Schedule {
   readonly minimum?: number;
   /** `wsd`: share of all steps in the final decay. */
   readonly decayShare?: number;
+  /** Steps of earlier stages that this one continues: its step s is step s + offset of the schedule. */
+  readonly offset?: number;
 }
 
 /**
- * The learning rate of step `s`.
+ * The learning rate of step `step`.
  * Sources: cosine by Loshchilov and Hutter (SGDR, 2017) without restarts; warm-up, stable, decay by Hu et al. (MiniCPM, 2024).
  */
-export function learningRate(schedule: Schedule, s: number): number {
+export function learningRate(schedule: Schedule, step: number): number {
+  const s = step + (schedule.offset ?? 0);
   const { kind, peak, warmup, steps, minimum = 0.1, decayShare = 0.1 } = schedule;
   if (warmup > 0 && s < warmup) return (peak * (s + 1)) / warmup;
   const span = Math.max(1, steps - warmup);

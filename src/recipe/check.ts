@@ -77,7 +77,8 @@ function checkStage(stage: RecipeStage, at: FieldPath, known: ReadonlySet<string
       issues.push({ path: [...at, 'mix', pattern], message: `no document has this category; there are ${list(known) || 'none'}` });
     }
   }
-  if (stage.mix && Object.values(stage.mix).every((weight) => weight === 0)) issues.push({ path: [...at, 'mix'], message: 'all weights are 0: there is nothing to learn' });
+  if (stage.mix && Object.values(stage.mix).every((weight) => weight === 0))
+    issues.push({ path: [...at, 'mix'], message: 'all weights are 0: there is nothing to learn' });
   const { replay } = stage;
   if (replay) {
     if (replay.of === 'base' && !trained && !replay.categories)
@@ -88,10 +89,11 @@ function checkStage(stage: RecipeStage, at: FieldPath, known: ReadonlySet<string
     if (stage.tokens === undefined && stage.steps === undefined)
       issues.push({ path: [...at, 'replay'], message: 'a share of what? give the stage tokens or steps' });
     for (const name of replay.of === 'base' ? [] : replay.of) {
-      if (!earlier.includes(name)) issues.push({ path: [...at, 'replay', 'of'], message: `no stage before this one is called ${name}; before it come ${earlier.join(', ') || 'none'}` });
+      if (!earlier.includes(name))
+        issues.push({ path: [...at, 'replay', 'of'], message: `no stage before this one is called ${name}; before it come ${earlier.join(', ') || 'none'}` });
     }
   }
-  if (stage.schedule.continue && earlier.length === 0 && !trained)
+  if (stage.schedule.continue && earlier.length === 0)
     issues.push({ path: [...at, 'schedule', 'continue'], message: 'there is no stage before it to continue' });
   if (stage.optimizer.carry && earlier.length === 0 && !trained)
     issues.push({ path: [...at, 'optimizer', 'carry'], message: 'there is no stage before it whose moments could be carried' });
@@ -106,7 +108,8 @@ function checkShapes(stage: RecipeStage, at: FieldPath, config: LlamaConfig, gro
         issues.push({ path: [...at, 'learn'], message: `no tensor of the model is called ${pattern}; names are like model.layers.0.self_attn.q_proj.weight` });
     }
   }
-  if (stage.learn === 'rows' && !grows) issues.push({ path: [...at, 'learn'], message: 'rows: the recipe adds no pieces (vocab:), so there are no new rows to learn' });
+  if (stage.learn === 'rows' && !grows)
+    issues.push({ path: [...at, 'learn'], message: 'rows: the recipe adds no pieces (vocab:), so there are no new rows to learn' });
 }
 
 async function checkBase(host: Host, recipe: Recipe, issues: Issue[]): Promise<LlamaConfig | null> {
@@ -129,7 +132,10 @@ async function checkBase(host: Host, recipe: Recipe, issues: Issue[]): Promise<L
       });
     const { vocab } = recipe;
     if (vocab?.size !== undefined && vocab.size <= words.vocabSize)
-      issues.push({ path: ['vocab', 'size'], message: `${vocab.size} rows in all, but the base has ${words.vocabSize} pieces already; ask for more, or use add` });
+      issues.push({
+        path: ['vocab', 'size'],
+        message: `${vocab.size} rows in all, but the base has ${words.vocabSize} pieces already; ask for more, or use add`,
+      });
     return config;
   } catch (error) {
     if (!isScionError(error)) throw error;
@@ -149,21 +155,35 @@ export async function checkRecipe(host: Host, recipe: Recipe, file: YamlFile): P
     checkStage(recipe.base.train.stage, ['base', 'train', 'stage'], baseCategories, [], false, issues);
     const { shape } = recipe.base.train;
     if (shape.hidden % shape.heads !== 0 || (shape.hidden / shape.heads) % 2 !== 0)
-      issues.push({ path: ['base', 'train', 'shape', 'hidden'], message: `${shape.hidden} is no even multiple of ${shape.heads} heads; rotary embedding turns pairs` });
+      issues.push({
+        path: ['base', 'train', 'shape', 'hidden'],
+        message: `${shape.hidden} is no even multiple of ${shape.heads} heads; rotary embedding turns pairs`,
+      });
     if (shape.heads % (shape.kvHeads ?? shape.heads) !== 0)
       issues.push({ path: ['base', 'train', 'shape', 'kvHeads'], message: `${shape.heads} heads cannot share ${shape.kvHeads} key/value heads` });
     if (recipe.vocab?.size !== undefined && recipe.vocab.size <= recipe.base.train.vocab.size)
-      issues.push({ path: ['vocab', 'size'], message: `${recipe.vocab.size} rows in all, but the base learns ${recipe.base.train.vocab.size} pieces; ask for more, or use add` });
+      issues.push({
+        path: ['vocab', 'size'],
+        message: `${recipe.vocab.size} rows in all, but the base learns ${recipe.base.train.vocab.size} pieces; ask for more, or use add`,
+      });
   }
   for (const [i, stage] of recipe.stages.entries()) {
     const at: FieldPath = ['stages', i];
-    checkStage(stage, at, known, recipe.stages.slice(0, i).map(({ name }) => name), trained, issues);
+    checkStage(
+      stage,
+      at,
+      known,
+      recipe.stages.slice(0, i).map(({ name }) => name),
+      trained,
+      issues,
+    );
     if (config) checkShapes(stage, at, config, recipe.vocab !== undefined, issues);
   }
   if (recipe.vocab?.tokenizer !== undefined && (await host.files.stat(recipe.vocab.tokenizer)) === null)
     issues.push({ path: ['vocab', 'tokenizer'], message: `there is nothing at ${recipe.vocab.tokenizer}` });
   for (const [i, set] of recipe.evaluate.questions.entries()) {
-    if ('path' in set && (await host.files.stat(set.path)) === null) issues.push({ path: ['evaluate', 'questions', i, 'path'], message: `there is no file at ${set.path}` });
+    if ('path' in set && (await host.files.stat(set.path)) === null)
+      issues.push({ path: ['evaluate', 'questions', i, 'path'], message: `there is no file at ${set.path}` });
   }
   refuse(file, issues);
 }

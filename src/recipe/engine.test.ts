@@ -50,12 +50,15 @@ describe('steps', () => {
   });
 
   it('go on with what they left where they were cut off', async () => {
-    const cut = step({ a: 1 }, {
-      async run(progress) {
-        await step({ a: 1 }).run(progress);
-        throw new Error('cut');
+    const cut = step(
+      { a: 1 },
+      {
+        async run(progress) {
+          await step({ a: 1 }).run(progress);
+          throw new Error('cut');
+        },
       },
-    });
+    );
     await expect((await runner()).run(cut)).rejects.toThrow('cut');
     expect(await (await runner()).run(step({ a: 1 }))).toEqual({ text: 'xx' });
   });

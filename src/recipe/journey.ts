@@ -5,8 +5,7 @@
  */
 import { ScionError } from '../base/errors.ts';
 import { joinPath } from '../base/path.ts';
-import { parseConfig } from '../nn/config.ts';
-import { type LlamaConfig, makeConfig } from '../nn/config.ts';
+import { type LlamaConfig, makeConfig, parseConfig } from '../nn/config.ts';
 import { loadTokenizer } from '../text/tokenizer.ts';
 import type { StepRunner } from './engine.ts';
 import { matches, mixCategories } from './mix.ts';
@@ -18,7 +17,7 @@ import { initStep } from './steps/init.ts';
 import { modelKey } from './steps/model-key.ts';
 import { packsStep, type StageSources } from './steps/packs.ts';
 import { type SampleResult, sampleStep } from './steps/sample-files.ts';
-import { type StageResult, stageStep } from './steps/stage.ts';
+import { type StageResult, stageSchedule, stageStep, stageSteps } from './steps/stage.ts';
 import { baseVocabStep, vocabStep } from './steps/vocabulary.ts';
 
 /** What a run made. Paths are below the run folder, unless absolute. */
@@ -80,11 +79,30 @@ async function trainedBase(context: RunContext, runner: StepRunner, sample: Samp
   const tokenizer = await runner.run(baseVocabStep(context, vocab, () => documents));
   const categories = Object.keys(documents.categories);
   const sources: StageSources = { shards: [documents.shards], keys: [documents.fingerprint], fresh: mixCategories(stage, categories), replayed: [] };
-  const packs = await runner.run(packsStep(context, stage, stage.buckets ?? data.buckets, () => sources, () => tokenizer));
+  const packs = await runner.run(
+    packsStep(
+      context,
+      stage,
+      stage.buckets ?? data.buckets,
+      () => sources,
+      () => tokenizer,
+    ),
+  );
   const config = baseConfig(context, await loadTokenizer(context.host.files, joinPath(context.dir, tokenizer.path)));
-  const result = await runner.run(stageStep(context, stage, () => ({ config, model: null, tokenizer, packs })));
+  const steps = stageSteps(stage, packs.trainable);
+  const schedule = stageSchedule([stage], [steps], 0);
+  const result = await runner.run(stageStep(context, stage, () => ({ config, model: null, tokenizer, packs, steps, schedule })));
   const model: ModelAt = { config, kind: 'checkpoint', path: result.checkpoint, key: runner.keyOf('base') };
-  const written = await runner.run(exportStep(context, 'base.export', 'base/model', 'f32', () => model, () => tokenizer));
+  const written = await runner.run(
+    exportStep(
+      context,
+      'base.export',
+      'base/model',
+      'f32',
+      () => model,
+      () => tokenizer,
+    ),
+  );
   return { model, tokenizer, documents, stage: result, folder: written.path };
 }
 
@@ -137,10 +155,23 @@ export async function runJourney(context: RunContext, runner: StepRunner): Promi
   let vocab: TokenizerResult | null = null;
   let model = base.model;
   if (recipe.vocab) {
-    vocab = await runner.run(vocabStep(context, recipe.vocab, () => base.tokenizer, () => documents));
+    vocab = await runner.run(
+      vocabStep(
+        context,
+        recipe.vocab,
+        () => base.tokenizer,
+        () => documents,
+      ),
+    );
     const grown = vocab;
     const made = await runner.run(
-      initStep(context, recipe.init, () => ({ path: base.folder, tokenizer: base.tokenizer.path }), () => grown, () => documents),
+      initStep(
+        context,
+        recipe.init,
+        () => ({ path: base.folder, tokenizer: base.tokenizer.path }),
+        () => grown,
+        () => documents,
+      ),
     );
     const path = joinPath(dir, made.path, 'config.json');
     const config = parseConfig(JSON.parse(new TextDecoder().decode(await host.files.read(path))), path);
@@ -150,17 +181,44 @@ export async function runJourney(context: RunContext, runner: StepRunner): Promi
   const packs: Record<string, PacksResult> = {};
   for (const [i, stage] of recipe.stages.entries()) {
     const sources = stageSources(stage, documents, base.documents, recipe.stages.slice(0, i));
-    packs[stage.name] = await runner.run(packsStep(context, stage, stage.buckets ?? recipe.data.buckets, () => sources, () => tokenizer));
+    packs[stage.name] = await runner.run(
+      packsStep(
+        context,
+        stage,
+        stage.buckets ?? recipe.data.buckets,
+        () => sources,
+        () => tokenizer,
+      ),
+    );
   }
   const stages: StageResult[] = [];
-  for (const stage of recipe.stages) {
+  const steps = recipe.stages.map((stage) => stageSteps(stage, packs[stage.name].trainable));
+  for (const [i, stage] of recipe.stages.entries()) {
     const from = model;
-    const result = await runner.run(stageStep(context, stage, () => ({ config: from.config, model: from, tokenizer, packs: packs[stage.name] })));
+    const result = await runner.run(
+      stageStep(context, stage, () => ({
+        config: from.config,
+        model: from,
+        tokenizer,
+        packs: packs[stage.name],
+        steps: steps[i],
+        schedule: stageSchedule(recipe.stages, steps, i),
+      })),
+    );
     stages.push(result);
     model = { config: from.config, kind: 'checkpoint', path: result.checkpoint, key: runner.keyOf(stage.name) };
   }
   const last = model;
-  const written = await runner.run(exportStep(context, 'export', 'model', recipe.export.dtype, () => last, () => tokenizer));
+  const written = await runner.run(
+    exportStep(
+      context,
+      'export',
+      'model',
+      recipe.export.dtype,
+      () => last,
+      () => tokenizer,
+    ),
+  );
   return {
     base: base.model,
     baseStage: base.stage,

@@ -56,7 +56,10 @@ function recipePaths(recipe: Recipe, base: string): Recipe {
 }
 
 /** zod's words for a union that fits nothing hide which part was wrong; the branch that came nearest says more. */
-function flatIssues(issues: readonly { path: FieldPath; message: string; code?: string; errors?: unknown }[], at: FieldPath = []): { path: FieldPath; message: string }[] {
+function flatIssues(
+  issues: readonly { path: FieldPath; message: string; code?: string; errors?: unknown }[],
+  at: FieldPath = [],
+): { path: FieldPath; message: string }[] {
   return issues.flatMap((issue) => {
     const path = [...at, ...issue.path];
     const branches = issue.code === 'invalid_union' && Array.isArray(issue.errors) ? (issue.errors as (typeof issues)[]) : [];
@@ -95,4 +98,3 @@ export async function readRecipeText(host: Host, text: string, base: string, pat
 export function refuse(file: YamlFile, issues: readonly { readonly path: FieldPath; readonly message: string }[]): void {
   if (issues.length > 0) throw complain(issues, (path) => file.place(path), RECIPE_HINT);
 }
-

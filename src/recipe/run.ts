@@ -45,7 +45,21 @@ export interface RecipeResult extends JourneyResult {
 }
 
 /** What a run folder holds; anything else in it is not ours, and is refused. */
-const OWN = new Set(['recipe.yaml', 'config.json', 'result.json', 'report.html', 'report.json', 'steps', 'sample', 'base', 'data', 'vocab', 'init', 'stages', 'model']);
+const OWN = new Set([
+  'recipe.yaml',
+  'config.json',
+  'result.json',
+  'report.html',
+  'report.json',
+  'steps',
+  'sample',
+  'base',
+  'data',
+  'vocab',
+  'init',
+  'stages',
+  'model',
+]);
 
 /** Refuses a folder that holds something else, before anything is written or removed. */
 async function checkOut(host: Host, out: string): Promise<void> {

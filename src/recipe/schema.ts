@@ -9,12 +9,15 @@ import { buildSchema } from '../curate/pipeline/config.ts';
 
 /** `8.5B`, `300k`, `2M` or a number. */
 function amount(what: string) {
-  return z.preprocess((value) => {
-    if (typeof value !== 'string') return value;
-    const found = /^\s*(\d+(?:\.\d+)?)\s*([kKmMgGbBtT]?)\s*$/.exec(value);
-    const unit = { k: 1e3, m: 1e6, g: 1e9, b: 1e9, t: 1e12 }[(found?.[2] ?? '').toLowerCase()] ?? 1;
-    return found ? Number(found[1]) * unit : value;
-  }, z.number({ error: `a number, or one with k, M, B behind it: ${what}` }).gt(0));
+  return z.preprocess(
+    (value) => {
+      if (typeof value !== 'string') return value;
+      const found = /^\s*(\d+(?:\.\d+)?)\s*([kKmMgGbBtT]?)\s*$/.exec(value);
+      const unit = { k: 1e3, m: 1e6, g: 1e9, b: 1e9, t: 1e12 }[(found?.[2] ?? '').toLowerCase()] ?? 1;
+      return found ? Number(found[1]) * unit : value;
+    },
+    z.number({ error: `a number, or one with k, M, B behind it: ${what}` }).gt(0),
+  );
 }
 
 const shortName = z.string().regex(/^[a-z0-9][a-z0-9_-]{0,39}$/, 'a short name of a-z, 0-9, - and _');
@@ -28,7 +31,11 @@ const source = z.union([sampleSource, buildSchema.shape.data.element], { error: 
 /** The data recipe without what the run decides: tokenizer, sampling and packing belong to stages. */
 const dataSchema = buildSchema
   .omit({ name: true, tokenizer: true, sample: true, pack: true, seed: true })
-  .extend({ data: z.array(source).min(1, 'name at least one file, folder or glob'), buckets: z.int().min(1).max(10_000).default(10), minChunk: z.int().min(1).optional() });
+  .extend({
+    data: z.array(source).min(1, 'name at least one file, folder or glob'),
+    buckets: z.int().min(1).max(10_000).default(10),
+    minChunk: z.int().min(1).optional(),
+  });
 export type RecipeData = z.output<typeof dataSchema>;
 
 export const scheduleSchema = z.strictObject({
@@ -78,7 +85,10 @@ const stageFields = {
   replay: z
     .strictObject({
       share: z.number().gt(0).lt(1).describe('of the tokens of this stage'),
-      of: z.union([z.literal('base'), z.array(shortName).min(1)]).default('base').describe('the data the base was trained on, or those of earlier stages'),
+      of: z
+        .union([z.literal('base'), z.array(shortName).min(1)])
+        .default('base')
+        .describe('the data the base was trained on, or those of earlier stages'),
       categories: z.array(z.string()).min(1).optional().describe('only these'),
     })
     .optional()

@@ -17,18 +17,23 @@ import { saveTokenizer, type Tokenizer } from '../text/tokenizer.ts';
 import type { RunData } from './data.ts';
 import { planTraining, type TrainPlans, type TrainSetup } from './programs.ts';
 import { joinHooks, RunFolder } from './run-folder.ts';
+import type { CarriedOptimizer } from './stepper.ts';
 import { type BatchSource, Trainer, type TrainHooks, type TrainResult } from './trainer.ts';
 
 /** What a run is made of. */
 export interface RunOptions {
   readonly setup: TrainSetup;
   readonly schedule: Schedule;
+  /** Steps of this run, where its schedule is longer; all of the schedule's by default. */
+  readonly steps?: number;
   readonly accumulate: number;
   readonly data: RunData;
   readonly tokenizer: Tokenizer;
   readonly seed: number;
   /** Parameters to start from; seeded random ones by default. */
   readonly initial?: ReadParameter;
+  /** Moments and step count to go on from, with `initial`. */
+  readonly carried?: CarriedOptimizer;
   readonly validateEvery: number;
   readonly saveEvery: number;
   readonly keep?: number;
@@ -86,7 +91,7 @@ export class Run {
         setup,
         plans,
         schedule: options.schedule,
-        steps: options.schedule.steps,
+        steps: options.steps ?? options.schedule.steps,
         accumulate: options.accumulate,
         source,
         validation: data.validation,
@@ -98,7 +103,7 @@ export class Run {
           spare = null;
           return device;
         },
-        initial: options.initial ? { read: options.initial } : { seed: options.seed },
+        initial: options.initial ? { read: options.initial, ...(options.carried ? { carried: options.carried } : {}) } : { seed: options.seed },
         stop: options.stop,
         hooks: joinHooks(
           // The logs open once it is known at which step they go on.
@@ -145,6 +150,7 @@ export function describeRun(options: RunOptions): Record<string, unknown> {
     model: configToJson(model),
     setup,
     schedule: options.schedule,
+    ...(options.steps === undefined ? {} : { steps: options.steps }),
     accumulate: options.accumulate,
     seed: options.seed,
     packs: options.data.packs,

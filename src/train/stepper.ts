@@ -8,7 +8,7 @@ import type { ReadParameter } from '../checkpoint/source.ts';
 import type { Batch } from '../data/loader.ts';
 import { batchTables } from '../data/pack.ts';
 import type { GpuDevice } from '../gpu/device.ts';
-import { initialValues, listParameters, weightName } from '../nn/parameters.ts';
+import { initialValues, listParameters, momentName, weightName } from '../nn/parameters.ts';
 import type { StepScalars } from '../tensor/op.ts';
 import { biasTable, freshStepState, readRecord, STEP, STEP_RING, type StepRecord } from '../tensor/ops/step_state.ts';
 import { type Feeds, type MemoryUse, Session } from '../tensor/session.ts';
@@ -16,6 +16,14 @@ import { BIAS_ENTRIES, type TrainPlans, type TrainSetup } from './programs.ts';
 
 /** Loss scale that mixed precision starts with (Micikevicius et al. 2018 use 2^8 to 2^15); it halves and doubles by itself. */
 export const FIRST_LOSS_SCALE = 1024;
+
+/** An optimizer's state to go on from, of another run. */
+export interface CarriedOptimizer {
+  /** Good steps so far: the bias corrections go on with the next. */
+  readonly t: number;
+  /** f32 values of a parameter's moment; null where the other run had none, which then starts at zero. */
+  moment(which: 1 | 2, parameter: string): Promise<Float32Array | null>;
+}
 
 /** A model in training on one device. */
 export class Stepper {
@@ -42,18 +50,28 @@ export class Stepper {
     return this.session.memory;
   }
 
-  /** Writes parameters (and their 16-bit copies) and a fresh step state; moments start at zero as buffers do. */
-  async start(read: ReadParameter): Promise<void> {
+  /** Writes parameters (and their 16-bit copies) and a fresh step state; moments start at zero as buffers do, or where `carried` left them. */
+  async start(read: ReadParameter, carried?: CarriedOptimizer): Promise<void> {
     const mixed = this.setup.precision === 'mixed';
     for (const p of listParameters(this.setup.model)) {
       const values = await read(p.name);
       this.session.writeState(p.name, values);
       if (mixed && p.group === 'decay') this.session.writeState(weightName(p.name), values);
     }
-    this.session.writeState('step', freshStepState(mixed ? FIRST_LOSS_SCALE : 1));
+    const state = freshStepState(mixed ? FIRST_LOSS_SCALE : 1);
+    if (carried) {
+      state[STEP.t] = carried.t;
+      for (const { name } of listParameters(this.setup.model)) {
+        for (const which of [1, 2] as const) {
+          const values = this.plans.states.get(momentName(which, name)) ? await carried.moment(which, name) : null;
+          if (values) this.session.writeState(momentName(which, name), values);
+        }
+      }
+    }
+    this.session.writeState('step', state);
     this.attempted = 0;
     this.recorded = 0;
-    this.lastT = 0;
+    this.lastT = carried?.t ?? 0;
   }
 
   /** Starts from seeded random parameters. */

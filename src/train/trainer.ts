@@ -13,7 +13,7 @@ import { host } from '../host/index.ts';
 import { learningRate, type Schedule } from '../optim/schedule.ts';
 import type { StepRecord } from '../tensor/ops/step_state.ts';
 import type { TrainPlans, TrainSetup } from './programs.ts';
-import { Stepper } from './stepper.ts';
+import { type CarriedOptimizer, Stepper } from './stepper.ts';
 
 /** Batches in training order, with a position that can be saved: `PackLoader` from memory, `BucketLoader` from files. */
 export interface BatchSource {
@@ -83,7 +83,7 @@ export interface TrainerOptions {
   /** Opens a device; called again after a loss. */
   readonly openDevice: () => Promise<GpuDevice>;
   /** Parameters at step 0: a reader, or a seed for random ones. */
-  readonly initial: { readonly seed: number } | { readonly read: ReadParameter };
+  readonly initial: { readonly seed: number } | { readonly read: ReadParameter; readonly carried?: CarriedOptimizer };
   /** Set `requested` to stop after the step under way, with a save. */
   readonly stop?: { requested: boolean };
   readonly hooks?: TrainHooks;
@@ -156,7 +156,7 @@ export class Trainer {
       options.hooks?.onEvent?.({ kind: 'resumed', step: saved.step, message: `resumed at step ${saved.step}` });
     } else {
       if ('seed' in options.initial) await this.current.startFresh(options.initial.seed);
-      else await this.current.start(options.initial.read);
+      else await this.current.start(options.initial.read, options.initial.carried);
       this.tokens = 0;
       this.curve = [];
     }

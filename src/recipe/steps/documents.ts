@@ -4,8 +4,8 @@
  */
 import { joinPath } from '../../base/path.ts';
 import { buildData } from '../../curate/pipeline/build.ts';
-import { findSourceFiles } from '../../curate/read/units.ts';
 import { type BuildConfig, buildSchema } from '../../curate/pipeline/config.ts';
+import { findSourceFiles } from '../../curate/read/units.ts';
 import type { Step } from '../engine.ts';
 import type { RecipeData } from '../schema.ts';
 import type { DocumentsResult, RunContext } from './context.ts';

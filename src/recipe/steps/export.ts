@@ -1,8 +1,8 @@
 /** A checkpoint as a Hugging Face folder with its tokenizer: what the base leaves for `init`, and a run for everyone else. */
 import { joinPath } from '../../base/path.ts';
+import { newRunId } from '../../base/run-id.ts';
 import { type ExportDtype, exportHf } from '../../checkpoint/hf.ts';
 import { replaceFolder } from '../../host/replace-folder.ts';
-import { newRunId } from '../../base/run-id.ts';
 import { loadTokenizer, saveTokenizer } from '../../text/tokenizer.ts';
 import type { Step } from '../engine.ts';
 import type { ModelAt, RunContext, TokenizerResult } from './context.ts';
@@ -14,7 +14,14 @@ export interface ExportResult {
 }
 
 /** Writes `model` to `path` below the run; whole or not at all. */
-export function exportStep(context: RunContext, id: string, path: string, dtype: ExportDtype, model: () => ModelAt, tokenizer: () => TokenizerResult): Step<ExportResult> {
+export function exportStep(
+  context: RunContext,
+  id: string,
+  path: string,
+  dtype: ExportDtype,
+  model: () => ModelAt,
+  tokenizer: () => TokenizerResult,
+): Step<ExportResult> {
   const { host, dir } = context;
   const { files } = host;
   return {

@@ -38,5 +38,8 @@ export async function modelKey(host: Host, path: string): Promise<string> {
     const file = joinPath(path, name);
     parts.push([name, await one(file, (await files.stat(file))?.size ?? 0)]);
   }
-  return hashJson(() => host.sha256(), parts.sort(([a], [b]) => (a < b ? -1 : 1)));
+  return hashJson(
+    () => host.sha256(),
+    parts.sort(([a], [b]) => (a < b ? -1 : 1)),
+  );
 }

@@ -26,7 +26,13 @@ export interface StageSources {
 }
 
 /** Samples, tokenises and packs for `stage`. */
-export function packsStep(context: RunContext, stage: RecipeStage, buckets: number, sources: () => StageSources, tokenizer: () => TokenizerResult): Step<PacksResult> {
+export function packsStep(
+  context: RunContext,
+  stage: RecipeStage,
+  buckets: number,
+  sources: () => StageSources,
+  tokenizer: () => TokenizerResult,
+): Step<PacksResult> {
   const { host, dir, recipe } = context;
   const folder = joinPath('stages', stage.name, 'packs');
   const { mix, temperature, maxEpochs, replay, tokens, epochs, steps, length, template, batch, accumulate } = stage;
@@ -35,7 +41,18 @@ export function packsStep(context: RunContext, stage: RecipeStage, buckets: numb
     title: `pack the data of ${stage.name}`,
     owns: [folder],
     inputs: async () => ({
-      config: { mix, temperature, maxEpochs, replay, tokens, epochs, steps: steps === undefined ? undefined : steps * batch * accumulate, length, template, buckets },
+      config: {
+        mix,
+        temperature,
+        maxEpochs,
+        replay,
+        tokens,
+        epochs,
+        steps: steps === undefined ? undefined : steps * batch * accumulate,
+        length,
+        template,
+        buckets,
+      },
       seed: recipe.seed,
       sources: sources(),
       tokenizer: await modelKey(host, joinPath(dir, tokenizer().path)),
@@ -44,7 +61,10 @@ export function packsStep(context: RunContext, stage: RecipeStage, buckets: numb
       const { shards, fresh, replayed } = sources();
       const words = await loadTokenizer(host.files, joinPath(dir, tokenizer().path));
       if (words.bosId === null || words.eosId === null)
-        throw new ScionError('input', `the tokenizer at ${tokenizer().path} names no begin and end of text; training needs both (tokenizer_config.json: bos_token, eos_token)`);
+        throw new ScionError(
+          'input',
+          `the tokenizer at ${tokenizer().path} names no begin and end of text; training needs both (tokenizer_config.json: bos_token, eos_token)`,
+        );
       const config: BuildConfig = buildSchema.parse({
         data: shards.map((glob) => ({ paths: [joinPath(dir, glob)] })),
         seed: recipe.seed,

@@ -6,16 +6,18 @@
 import { ScionError } from '../../base/errors.ts';
 import { joinPath } from '../../base/path.ts';
 import { importHf } from '../../checkpoint/hf.ts';
-import { findLatest, openCheckpoint } from '../../checkpoint/load.ts';
+import { findLatest, type OpenCheckpoint, openCheckpoint } from '../../checkpoint/load.ts';
 import type { ReadParameter } from '../../checkpoint/source.ts';
 import { openPacked } from '../../data/packed/open.ts';
 import { tokenizerHash } from '../../data/packed/token-shard.ts';
 import type { LlamaConfig } from '../../nn/config.ts';
 import type { Schedule } from '../../optim/schedule.ts';
+import { STEP } from '../../tensor/ops/step_state.ts';
 import { loadTokenizer } from '../../text/tokenizer.ts';
 import { packedRunData } from '../../train/data.ts';
 import type { OptimizerSpec, TrainSetup } from '../../train/programs.ts';
 import { Run } from '../../train/run.ts';
+import type { CarriedOptimizer } from '../../train/stepper.ts';
 import type { Step } from '../engine.ts';
 import type { RecipeStage } from '../schema.ts';
 import type { ModelAt, PacksResult, RunContext, TokenizerResult } from './context.ts';
@@ -54,14 +56,39 @@ export function warmupSteps(warmup: number | string, steps: number): number {
   return typeof warmup === 'number' ? warmup : Math.ceil((Number.parseFloat(warmup) / 100) * steps);
 }
 
-/** The schedule of a stage of `steps`; `before` are the steps of the stages that it continues. */
-export function stageSchedule(stage: RecipeStage, steps: number): Schedule {
-  const { kind, peak, warmup, minimum, decayShare } = stage.schedule;
-  return { kind, peak, warmup: warmupSteps(warmup, steps), steps, minimum, ...(decayShare === undefined ? {} : { decayShare }) };
+/**
+ * The schedule of stage `at`. Stages that continue the one before share one schedule, that of the first of them, over the steps of all.
+ * @param steps of each stage.
+ */
+export function stageSchedule(stages: readonly RecipeStage[], steps: readonly number[], at: number): Schedule {
+  let first = at;
+  while (first > 0 && stages[first].schedule.continue) first--;
+  let end = at + 1;
+  while (end < stages.length && stages[end].schedule.continue) end++;
+  const sum = (from: number, to: number): number => steps.slice(from, to).reduce((a, b) => a + b, 0);
+  const all = sum(first, end);
+  const offset = sum(first, at);
+  const { kind, peak, warmup, minimum, decayShare } = stages[first].schedule;
+  return {
+    kind,
+    peak,
+    warmup: warmupSteps(warmup, all),
+    steps: all,
+    minimum,
+    ...(decayShare === undefined ? {} : { decayShare }),
+    ...(offset > 0 ? { offset } : {}),
+  };
+}
+
+/** A checkpoint's moments and step count. */
+export async function carriedFrom(checkpoint: OpenCheckpoint): Promise<CarriedOptimizer> {
+  return { t: (await checkpoint.step())[STEP.t], moment: (which, parameter) => checkpoint.moment(which, parameter) };
 }
 
 function optimizerOf({ optimizer: o }: RecipeStage): OptimizerSpec {
-  return o.kind === 'sgd' ? { kind: 'sgd', momentum: o.momentum, decay: o.decay } : { kind: 'adamw', beta1: o.beta1, beta2: o.beta2, epsilon: o.epsilon, decay: o.decay };
+  return o.kind === 'sgd'
+    ? { kind: 'sgd', momentum: o.momentum, decay: o.decay }
+    : { kind: 'adamw', beta1: o.beta1, beta2: o.beta2, epsilon: o.epsilon, decay: o.decay };
 }
 
 /** What is planned for a stage on a model of this config; `firstNew` is where new rows begin. */
@@ -79,10 +106,12 @@ export function stageSetup(stage: RecipeStage, model: LlamaConfig): TrainSetup {
 }
 
 /** Opens weights wherever they are. */
-export async function openModel(context: RunContext, at: ModelAt): Promise<{ readonly read: ReadParameter; close(): Promise<void> }> {
+export async function openModel(context: RunContext, at: ModelAt): Promise<{ readonly read: ReadParameter; close(): Promise<void> } | OpenCheckpoint> {
   const path = joinPath(context.dir, at.path);
   return at.kind === 'folder' ? importHf(context.host.files, path) : openCheckpoint(context.host.files, path);
 }
+
+const isCheckpoint = (source: object): source is OpenCheckpoint => 'moment' in source;
 
 /** What a stage begins with and learns from. `model` null: random weights of `config`. */
 export interface StageInputs {
@@ -90,6 +119,8 @@ export interface StageInputs {
   readonly model: ModelAt | null;
   readonly tokenizer: TokenizerResult;
   readonly packs: PacksResult;
+  readonly steps: number;
+  readonly schedule: Schedule;
 }
 
 /** Trains a stage. */
@@ -103,18 +134,17 @@ export function stageStep(context: RunContext, stage: RecipeStage, inputs: () =>
     title: `train ${stage.name}`,
     owns: ['checkpoints', 'log.jsonl', 'config.json', 'report.html'].map((name) => joinPath(folder, name)),
     inputs() {
-      const { model, packs, config: shape } = inputs();
-      return { config, shape, model: model?.key ?? null, packs: packs.fingerprint, seed: recipe.seed };
+      const { model, packs, config: shape, steps, schedule } = inputs();
+      return { config, shape, steps, schedule, model: model?.key ?? null, packs: packs.fingerprint, seed: recipe.seed };
     },
     async run(progress) {
-      const { config: shape, model, tokenizer, packs } = inputs();
+      const { config: shape, model, tokenizer, packs, steps, schedule } = inputs();
       const words = await loadTokenizer(host.files, joinPath(dir, tokenizer.path));
       const opened = await openPacked(host.files, joinPath(dir, packs.folder), {
         T: stage.length,
         tokenizer: await tokenizerHash(host, words),
         vocabSize: shape.vocabSize,
       });
-      const steps = stageSteps(stage, packs.trainable);
       const source = model === null ? null : await openModel(context, model);
       const facts = { steps, plannedBytes: 0 };
       progress('planning');
@@ -122,12 +152,14 @@ export function stageStep(context: RunContext, stage: RecipeStage, inputs: () =>
       try {
         run = await Run.open({
           setup: stageSetup(stage, shape),
-          schedule: stageSchedule(stage, steps),
+          schedule,
+          steps,
           accumulate: stage.accumulate,
           data: packedRunData(opened, { window: shape.slidingWindow ?? 0, validation: null }),
           tokenizer: words,
           seed: recipe.seed,
           ...(source ? { initial: source.read } : {}),
+          ...(stage.optimizer.carry && source && isCheckpoint(source) ? { carried: await carriedFrom(source) } : {}),
           validateEvery: validate.every,
           saveEvery: save.every,
           keep: save.keep,
@@ -142,7 +174,8 @@ export function stageStep(context: RunContext, stage: RecipeStage, inputs: () =>
         facts.plannedBytes = run.plans.memory.total;
         const began = host.now();
         const trained = await run.train();
-        if (trained.interrupted) throw new ScionError('interrupted', `stopped in stage ${stage.name} at step ${trained.steps}, saved; the same command goes on from here`);
+        if (trained.interrupted)
+          throw new ScionError('interrupted', `stopped in stage ${stage.name} at step ${trained.steps}, saved; the same command goes on from here`);
         const seconds = (host.now() - began) / 1000;
         const found = await findLatest(host.files, joinPath(dir, folder, 'checkpoints'));
         if (!found) throw new ScionError('internal', `stage ${stage.name} left no checkpoint`);
