@@ -29,13 +29,11 @@ const sampleSource = z.strictObject({ sample: z.enum(['en', 'zh']).describe('the
 const source = z.union([sampleSource, buildSchema.shape.data.element], { error: 'a path, {path or paths, category, lang, fields}, or {sample: en}' });
 
 /** The data recipe without what the run decides: tokenizer, sampling and packing belong to stages. */
-const dataSchema = buildSchema
-  .omit({ name: true, tokenizer: true, sample: true, pack: true, seed: true })
-  .extend({
-    data: z.array(source).min(1, 'name at least one file, folder or glob'),
-    buckets: z.int().min(1).max(10_000).default(10),
-    minChunk: z.int().min(1).optional(),
-  });
+const dataSchema = buildSchema.omit({ name: true, tokenizer: true, sample: true, pack: true, seed: true }).extend({
+  data: z.array(source).min(1, 'name at least one file, folder or glob'),
+  buckets: z.int().min(1).max(10_000).default(10),
+  minChunk: z.int().min(1).optional(),
+});
 export type RecipeData = z.output<typeof dataSchema>;
 
 export const scheduleSchema = z.strictObject({
