@@ -49,7 +49,7 @@ const SURFACE: Readonly<Record<string, string>> = {
   generate: 'device help json max-new-tokens model precision prompt repetition-penalty seed stop temperature tokenizer top-k top-p',
   chat: 'context device help json max-new-tokens model precision repetition-penalty seed system temperature template tokenizer top-k top-p',
   import: 'dtype force help json out tokenizer',
-  export: 'dtype force format help json model out tokenizer',
+  export: 'adapter dtype force format help json model out tokenizer',
   init: 'base base-tokenizer copy data help json method out pad-to seed tokenizer verify',
   'vocab stats': 'base columns config data gflops help html json min-occurrences pieces sample sizes sweep token-budget tokenizer tokens',
   'data build': 'buckets columns data eval help json keep-work length only out rules seed tokenizer workers',
