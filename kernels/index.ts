@@ -1507,7 +1507,10 @@ fn half_pair(v: vec2f) -> u32 {
   "lib/input.wgsl": `// One tensor binding that this kernel only reads: NAME_load(i), i counted in units of VEC elements (4, 2 or 1).
 // Parameters: NAME, BINDING, VEC. The storage type follows the switch NAME_F16. Unlike lib/tensor.wgsl it needs
 // no atomics for odd widths, since nobody writes; the binding is read_write all the same (one arena, one usage).
-#if $(NAME)_F16 && $(VEC) == 4
+// Under NAME_QUANT the tensor is block quantised, see lib/quant.wgsl (VEC 4 or 1).
+#if $(NAME)_QUANT
+#include "lib/quant.wgsl" NAME=$(NAME) BINDING=$(BINDING) VEC=$(VEC)
+#elif $(NAME)_F16 && $(VEC) == 4
 @group(0) @binding($(BINDING)) var<storage, read_write> $(NAME): array<vec2u>;
 fn $(NAME)_load(i: u32) -> vec4f {
   let w = $(NAME)[i];
@@ -1623,6 +1626,56 @@ fn philox(counter: vec4u, key: vec2u) -> vec4u {
   }
   return c;
 }
+`,
+  "lib/quant.wgsl": `// A frozen matrix of 8- or 4-bit codes with a scale a block of 64 along its rows, read only: NAME_load(i) gives code value * scale in f32,
+// i counted in units of VEC elements (4 or 1) of rows padded to whole blocks. Kernels that keep a word in a register take NAME_code, the value
+// of the lowest code of each of four words, and shift. Parameters: NAME, BINDING, VEC; the switch NAME_QUANT says 8 (signed
+// integers) or 4 (NF4). The scales stand at binding 5, behind those of a matmul. Layout and sources: kernels/quant/README.md.
+@group(0) @binding($(BINDING)) var<storage, read_write> $(NAME): array<u32>;
+@group(0) @binding(5) var<storage, read_write> $(NAME)_scales: array<f32>;
+#if $(NAME)_QUANT == 8
+const $(NAME)_BITS = 8u;
+const $(NAME)_TERMS = 4u;
+fn $(NAME)_code(w: vec4u) -> vec4f { return vec4f(bitcast<vec4i>(w << vec4u(24u)) >> vec4u(24u)); }
+#if $(VEC) == 4
+fn $(NAME)_load(i: u32) -> vec4f {
+  return $(NAME)_code(vec4u($(NAME)[i]) >> vec4u(0u, 8u, 16u, 24u)) * $(NAME)_scales[i / 16u];
+}
+#endif
+#else
+const $(NAME)_BITS = 4u;
+const $(NAME)_TERMS = 8u;
+// A tree of selects, not an indexed table: it stays in vector registers, where an index a lane would go through memory.
+fn $(NAME)_code(w: vec4u) -> vec4f {
+  let b0 = (w & vec4u(1u)) != vec4u(0u);
+  let b1 = (w & vec4u(2u)) != vec4u(0u);
+  let b2 = (w & vec4u(4u)) != vec4u(0u);
+  let b3 = (w & vec4u(8u)) != vec4u(0u);
+  let c01 = select(vec4f(-1.0), vec4f(-0.6961928009986877), b0);
+  let c23 = select(vec4f(-0.5250730514526367), vec4f(-0.39491748809814453), b0);
+  let c45 = select(vec4f(-0.28444138169288635), vec4f(-0.18477343022823334), b0);
+  let c67 = select(vec4f(-0.09105003625154495), vec4f(0.0), b0);
+  let c89 = select(vec4f(0.07958029955625534), vec4f(0.16093020141124725), b0);
+  let cab = select(vec4f(0.24611230194568634), vec4f(0.33791524171829224), b0);
+  let ccd = select(vec4f(0.44070982933044434), vec4f(0.5626170039176941), b0);
+  let cef = select(vec4f(0.7229568362236023), vec4f(1.0), b0);
+  let low = select(select(c01, c23, b1), select(c45, c67, b1), b2);
+  let high = select(select(c89, cab, b1), select(ccd, cef, b1), b2);
+  return select(low, high, b3);
+}
+#if $(VEC) == 4
+fn $(NAME)_load(i: u32) -> vec4f {
+  let half = $(NAME)[i / 2u] >> (16u * (i % 2u));
+  return $(NAME)_code(vec4u(half) >> vec4u(0u, 4u, 8u, 12u)) * $(NAME)_scales[i / 16u];
+}
+#endif
+#endif
+#if $(VEC) == 1
+fn $(NAME)_load(i: u32) -> f32 {
+  let word = $(NAME)[i / $(NAME)_TERMS] >> ($(NAME)_BITS * (i % $(NAME)_TERMS));
+  return $(NAME)_code(vec4u(word)).x * $(NAME)_scales[i / 64u];
+}
+#endif
 `,
   "lib/rows.wgsl": `// The frame of a kernel that works on whole rows: defines \`main\`, which calls the kernel's rows(group, at) for
 // each row or block of rows. Sums over a row run from row_from(at) by ROW_STEP and end in row_sum; columns are written
@@ -1987,7 +2040,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
 #endif
 #if BVEC == 4
   var bcol: array<u32, $(COLS)>;
-  for (var v = 0u; v < $(COLS)u; v++) { bcol[v] = (b0 + min(n0[v], P.n - 4u)) / 4u; }
+  for (var v = 0u; v < $(COLS)u; v++) { bcol[v] = (b0 + min(n0[v], (P.n - 1u) & ~3u)) / 4u; }
   let bstep = P.ldb / 4u;
 #else
   var bcol: array<vec4u, $(COLS)>;
@@ -2012,7 +2065,32 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
     var sum = array<vec4f, TILE>();
     // All loads before all arithmetic, A before B: CPU drivers load lane by lane behind branches, and a value that is
     // spilled while its lanes arrive costs a trip through memory a lane.
-#if BVEC == 2
+#if B_QUANT && TB
+    // A word holds several terms of a row: it stays in a register while they pass.
+    for (; k < end; k += B_TERMS) {
+      var word: array<vec4u, $(COLS)>;
+      var scale: array<vec4f, $(COLS)>;
+      for (var v = 0u; v < $(COLS)u; v++) {
+        let at = (bcol[v] + k) / B_TERMS;
+        let block = (bcol[v] + k) / 64u;
+        word[v] = vec4u(B[at.x], B[at.y], B[at.z], B[at.w]);
+        scale[v] = vec4f(B_scales[block.x], B_scales[block.y], B_scales[block.z], B_scales[block.w]);
+      }
+      let stop = min(k + B_TERMS, end);
+      for (var q = k; q < stop; q++) {
+        var a: array<f32, $(ROWS)>;
+        for (var r = 0u; r < $(ROWS)u; r++) { a[r] = A_load(arow[r] + q); }
+        var b: array<vec4f, $(COLS)>;
+        for (var v = 0u; v < $(COLS)u; v++) {
+          b[v] = B_code(word[v]) * scale[v];
+          word[v] >>= vec4u(B_BITS);
+        }
+        for (var r = 0u; r < $(ROWS)u; r++) {
+          for (var v = 0u; v < $(COLS)u; v++) { sum[r * $(COLS)u + v] += a[r] * b[v]; }
+        }
+      }
+    }
+#elif BVEC == 2
     // Both rows run along K: two terms a load halve the cache misses of rows a power of two apart, and are one word in f16.
     for (; k < end; k += 2u) {
       var a: array<vec2f, $(ROWS)>;
@@ -2121,7 +2199,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(subgroup_invocation_id) lane:
 #endif
 #if BVEC == 4
   var bcol: array<u32, $(COLS)>;
-  for (var v = 0u; v < $(COLS)u; v++) { bcol[v] = (b0 + min(n0[v], P.n - 4u)) / 4u; }
+  for (var v = 0u; v < $(COLS)u; v++) { bcol[v] = (b0 + min(n0[v], (P.n - 1u) & ~3u)) / 4u; }
   let bstep = P.ldb / 4u;
 #else
   var bcol: array<vec4u, $(COLS)>;
@@ -2145,7 +2223,44 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(subgroup_invocation_id) lane:
     let end = min(k + 256u, P.k);
     var sum = array<vec4f, TILE>();
     // All loads before all arithmetic, as in matmul_generic.
+#if B_QUANT && TB
+    // A word holds several terms of a row: it stays in a register while they pass.
+    for (; k < end; k += B_TERMS) {
+      var word: array<vec4u, $(COLS)>;
+      var scale: array<vec4f, $(COLS)>;
+      for (var v = 0u; v < $(COLS)u; v++) {
+        let at = (bcol[v] + k) / B_TERMS;
+        let block = (bcol[v] + k) / 64u;
+        word[v] = vec4u(B[at.x], B[at.y], B[at.z], B[at.w]);
+        scale[v] = vec4f(B_scales[block.x], B_scales[block.y], B_scales[block.z], B_scales[block.w]);
+      }
+      let stop = min(k + B_TERMS, end);
+      for (var q = k; q < stop; q += $(STEP)u) {
 #if STEP == 2
+        var a: array<vec2f, PARTS>;
+        for (var i = 0u; i < PARTS; i++) { a[i] = A_load((arow[i] + q) / 2u); }
+        var b0: array<vec4f, $(COLS)>;
+        var b1: array<vec4f, $(COLS)>;
+        for (var v = 0u; v < $(COLS)u; v++) {
+          b0[v] = B_code(word[v]) * scale[v];
+          b1[v] = B_code(word[v] >> vec4u(B_BITS)) * scale[v];
+          word[v] >>= vec4u(2u * B_BITS);
+        }
+#include "lib/matmul_hand_out.wgsl" A=a[i].x B=b0[v]
+#include "lib/matmul_hand_out.wgsl" A=a[i].y B=b1[v]
+#else
+        var a: array<f32, PARTS>;
+        for (var i = 0u; i < PARTS; i++) { a[i] = A_load(arow[i] + q); }
+        var b: array<vec4f, $(COLS)>;
+        for (var v = 0u; v < $(COLS)u; v++) {
+          b[v] = B_code(word[v]) * scale[v];
+          word[v] >>= vec4u(B_BITS);
+        }
+#include "lib/matmul_hand_out.wgsl" A=a[i] B=b[v]
+#endif
+      }
+    }
+#elif STEP == 2
     // Where rows run along K, two terms a load halve the cache misses of rows a power of two apart, and are one word in f16.
     for (; k < end; k += 2u) {
       var a: array<vec2f, PARTS>;

@@ -1,7 +1,10 @@
 // One tensor binding that this kernel only reads: NAME_load(i), i counted in units of VEC elements (4, 2 or 1).
 // Parameters: NAME, BINDING, VEC. The storage type follows the switch NAME_F16. Unlike lib/tensor.wgsl it needs
 // no atomics for odd widths, since nobody writes; the binding is read_write all the same (one arena, one usage).
-#if $(NAME)_F16 && $(VEC) == 4
+// Under NAME_QUANT the tensor is block quantised, see lib/quant.wgsl (VEC 4 or 1).
+#if $(NAME)_QUANT
+#include "lib/quant.wgsl" NAME=$(NAME) BINDING=$(BINDING) VEC=$(VEC)
+#elif $(NAME)_F16 && $(VEC) == 4
 @group(0) @binding($(BINDING)) var<storage, read_write> $(NAME): array<vec2u>;
 fn $(NAME)_load(i: u32) -> vec4f {
   let w = $(NAME)[i];

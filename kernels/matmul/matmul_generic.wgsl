@@ -40,7 +40,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
 #endif
 #if BVEC == 4
   var bcol: array<u32, $(COLS)>;
-  for (var v = 0u; v < $(COLS)u; v++) { bcol[v] = (b0 + min(n0[v], P.n - 4u)) / 4u; }
+  for (var v = 0u; v < $(COLS)u; v++) { bcol[v] = (b0 + min(n0[v], (P.n - 1u) & ~3u)) / 4u; }
   let bstep = P.ldb / 4u;
 #else
   var bcol: array<vec4u, $(COLS)>;
@@ -65,7 +65,32 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
     var sum = array<vec4f, TILE>();
     // All loads before all arithmetic, A before B: CPU drivers load lane by lane behind branches, and a value that is
     // spilled while its lanes arrive costs a trip through memory a lane.
-#if BVEC == 2
+#if B_QUANT && TB
+    // A word holds several terms of a row: it stays in a register while they pass.
+    for (; k < end; k += B_TERMS) {
+      var word: array<vec4u, $(COLS)>;
+      var scale: array<vec4f, $(COLS)>;
+      for (var v = 0u; v < $(COLS)u; v++) {
+        let at = (bcol[v] + k) / B_TERMS;
+        let block = (bcol[v] + k) / 64u;
+        word[v] = vec4u(B[at.x], B[at.y], B[at.z], B[at.w]);
+        scale[v] = vec4f(B_scales[block.x], B_scales[block.y], B_scales[block.z], B_scales[block.w]);
+      }
+      let stop = min(k + B_TERMS, end);
+      for (var q = k; q < stop; q++) {
+        var a: array<f32, $(ROWS)>;
+        for (var r = 0u; r < $(ROWS)u; r++) { a[r] = A_load(arow[r] + q); }
+        var b: array<vec4f, $(COLS)>;
+        for (var v = 0u; v < $(COLS)u; v++) {
+          b[v] = B_code(word[v]) * scale[v];
+          word[v] >>= vec4u(B_BITS);
+        }
+        for (var r = 0u; r < $(ROWS)u; r++) {
+          for (var v = 0u; v < $(COLS)u; v++) { sum[r * $(COLS)u + v] += a[r] * b[v]; }
+        }
+      }
+    }
+#elif BVEC == 2
     // Both rows run along K: two terms a load halve the cache misses of rows a power of two apart, and are one word in f16.
     for (; k < end; k += 2u) {
       var a: array<vec2f, $(ROWS)>;

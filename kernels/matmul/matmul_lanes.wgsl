@@ -42,7 +42,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(subgroup_invocation_id) lane:
 #endif
 #if BVEC == 4
   var bcol: array<u32, $(COLS)>;
-  for (var v = 0u; v < $(COLS)u; v++) { bcol[v] = (b0 + min(n0[v], P.n - 4u)) / 4u; }
+  for (var v = 0u; v < $(COLS)u; v++) { bcol[v] = (b0 + min(n0[v], (P.n - 1u) & ~3u)) / 4u; }
   let bstep = P.ldb / 4u;
 #else
   var bcol: array<vec4u, $(COLS)>;
@@ -66,7 +66,44 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(subgroup_invocation_id) lane:
     let end = min(k + 256u, P.k);
     var sum = array<vec4f, TILE>();
     // All loads before all arithmetic, as in matmul_generic.
+#if B_QUANT && TB
+    // A word holds several terms of a row: it stays in a register while they pass.
+    for (; k < end; k += B_TERMS) {
+      var word: array<vec4u, $(COLS)>;
+      var scale: array<vec4f, $(COLS)>;
+      for (var v = 0u; v < $(COLS)u; v++) {
+        let at = (bcol[v] + k) / B_TERMS;
+        let block = (bcol[v] + k) / 64u;
+        word[v] = vec4u(B[at.x], B[at.y], B[at.z], B[at.w]);
+        scale[v] = vec4f(B_scales[block.x], B_scales[block.y], B_scales[block.z], B_scales[block.w]);
+      }
+      let stop = min(k + B_TERMS, end);
+      for (var q = k; q < stop; q += $(STEP)u) {
 #if STEP == 2
+        var a: array<vec2f, PARTS>;
+        for (var i = 0u; i < PARTS; i++) { a[i] = A_load((arow[i] + q) / 2u); }
+        var b0: array<vec4f, $(COLS)>;
+        var b1: array<vec4f, $(COLS)>;
+        for (var v = 0u; v < $(COLS)u; v++) {
+          b0[v] = B_code(word[v]) * scale[v];
+          b1[v] = B_code(word[v] >> vec4u(B_BITS)) * scale[v];
+          word[v] >>= vec4u(2u * B_BITS);
+        }
+#include "lib/matmul_hand_out.wgsl" A=a[i].x B=b0[v]
+#include "lib/matmul_hand_out.wgsl" A=a[i].y B=b1[v]
+#else
+        var a: array<f32, PARTS>;
+        for (var i = 0u; i < PARTS; i++) { a[i] = A_load(arow[i] + q); }
+        var b: array<vec4f, $(COLS)>;
+        for (var v = 0u; v < $(COLS)u; v++) {
+          b[v] = B_code(word[v]) * scale[v];
+          word[v] >>= vec4u(B_BITS);
+        }
+#include "lib/matmul_hand_out.wgsl" A=a[i] B=b[v]
+#endif
+      }
+    }
+#elif STEP == 2
     // Where rows run along K, two terms a load halve the cache misses of rows a power of two apart, and are one word in f16.
     for (; k < end; k += 2u) {
       var a: array<vec2f, PARTS>;

@@ -31,6 +31,8 @@ export interface MatmulProblem {
   readonly ta: boolean;
   readonly tb: boolean;
   readonly dtypes: { readonly a: DType; readonly b: DType; readonly c: DType };
+  /** B is block quantised, its rows padded. */
+  readonly quant?: boolean;
   /** Rows along K start at multiples of four elements in both operands. */
   readonly alignedK: boolean;
   /** The result is one run of memory whose size and start are multiples of four elements. */
@@ -41,6 +43,8 @@ export interface MatmulProblem {
 const LANE_WIDTHS: readonly number[] = [4, 8, 16];
 /** Most rows that the matvec kernel takes. */
 export const MATVEC_ROWS = 4;
+/** The same where B is quantised, on GPUs (CPU adapters load A lane by lane, and are faster with tiles from five rows on). */
+export const MATVEC_QUANT_ROWS = 8;
 /** Most parts that K is split into. */
 const MAX_PARTS = 64;
 /** Workgroups that keep a large GPU busy. */
@@ -82,7 +86,7 @@ function legal(c: MatmulChoice, p: MatmulProblem, facts: DeviceFacts): boolean {
     case 'lanes':
       return facts.subgroups?.min === c.width && facts.subgroups.max === c.width;
     case 'matvec':
-      return !p.ta && p.tb && p.m <= MATVEC_ROWS && p.alignedK;
+      return !p.ta && p.tb && p.m <= (p.quant ? MATVEC_QUANT_ROWS : MATVEC_ROWS) && p.alignedK;
     case 'tiled':
       if (tileBytes(c.tm, c.tn, c.kt) > facts.limits.maxComputeWorkgroupStorageSize) return false;
       return c.parts === 1 || (p.z === 1 && p.flatC && c.parts * p.m * p.n * 4 <= facts.limits.maxStorageBufferBindingSize);
@@ -128,7 +132,7 @@ export function chooseMatmul(p: MatmulProblem, facts: DeviceFacts): MatmulChoice
     if (choice.kernel === 'tiled' && legal({ ...choice, parts: 1 }, p, facts)) return { ...choice, parts: 1 };
   }
   const matvec: MatmulChoice = { kernel: 'matvec', split: facts.profile === 'generic' ? 1 : 32 };
-  if (legal(matvec, p, facts)) return matvec;
+  if (legal(matvec, p, facts) && (p.m <= MATVEC_ROWS || facts.profile === 'specialised')) return matvec;
   if (facts.profile === 'generic') return usualLanes(p, facts) ?? usualGeneric(p);
   const tiles = (size: number) => p.z * Math.ceil(p.m / size) * Math.ceil(p.n / size);
   // The large tile halves traffic, but only where it leaves work for every part of the device.

@@ -31,6 +31,10 @@ describe('chooseMatmul', () => {
     expect(chooseMatmul(problem({ m: 1 }), generic)).toEqual({ kernel: 'matvec', split: 1 });
     expect(chooseMatmul(problem({ m: 1, alignedK: false }), generic).kernel).toBe('generic');
     expect(chooseMatmul(problem({ m: 1, tb: false }), generic).kernel).toBe('generic');
+    // Eight rows only against a quantised matrix, and only on GPUs.
+    const quant = (m: number, facts = gpu) => chooseMatmul(problem({ m, quant: true }), facts).kernel;
+    expect([quant(8), quant(9), quant(8, generic), quant(4, generic)]).toEqual(['matvec', 'tiled', 'generic', 'matvec']);
+    expect(chooseMatmul(problem({ m: 8 }), gpu).kernel).toBe('tiled');
   });
 
   it('hands rows around in subgroups where a CPU adapter has them in one known width', () => {
@@ -89,6 +93,8 @@ describe('matmul_subgroup_matrix', () => {
         [
           { AVEC: 4, BVEC: 4, A_F16: true, B_F16: true, C_F16: true, D_F16: true, ADD: true },
           { AVEC: 1, BVEC: 1 },
+          // A quantised matrix is never beside a transposed A.
+          ...(TA ? [] : [8, 4].map((bits) => ({ AVEC: 4, BVEC: 4, B_QUANT: bits }))),
         ] as Switches[]
       ).flatMap((rest) => [64, 128].map((tile) => ({ TA, TB, TILE: tile, LANES: 2 * tile, ...rest }))),
     ),

@@ -6,9 +6,10 @@
 import { ScionError } from '../../base/errors.ts';
 import { type Node, type Scalar, type Value, view } from '../graph.ts';
 import { foldGrid, type Lowering, type Operand } from '../op.ts';
+import type { QuantBits } from '../quantize.ts';
 import { scalarParam } from '../reference.ts';
 import { type DType, dtypeBytes, sizeOf } from '../types.ts';
-import { chooseMatmul, MATVEC_ROWS } from './choose_matmul.ts';
+import { chooseMatmul, MATVEC_QUANT_ROWS, MATVEC_ROWS } from './choose_matmul.ts';
 import { matmulDims } from './matmul_dims.ts';
 
 /**
@@ -35,6 +36,8 @@ export interface MatmulLaunch {
   readonly alpha?: Scalar;
   readonly accumulate?: boolean;
   readonly batch?: { readonly z: number; readonly za: number; readonly zb: number; readonly zc: number };
+  /** `b` holds the words of a block-quantised matrix (see quantize.ts), ldb its padded row; not with `transposeA` or `batch`. */
+  readonly quant?: { readonly bits: QuantBits; readonly scales: Operand };
 }
 
 function dtypeOf(o: Operand): DType {
@@ -61,16 +64,18 @@ export function launchMatmul(l: Lowering, s: MatmulLaunch): void {
       k,
       ta,
       tb,
+      quant: s.quant !== undefined,
       dtypes: { a: dtypeOf(s.a), b: dtypeOf(s.b), c: dtypeOf(s.c) },
       alignedK: vec(k, lda, ldb, za, zb, a0, b0) === 4,
       flatC: ldc === n && vec(m * n, c0, d0) === 4,
     },
     l.facts,
   );
-  const switches: Record<string, boolean | number> = { TA: ta, TB: tb };
+  const switches: Record<string, boolean | number> = { TA: ta, TB: tb, ...(s.quant ? { B_QUANT: s.quant.bits } : {}) };
   // Along the axis in which an operand is contiguous.
   const avec = vec(ta ? m : k, lda, za, a0);
-  const bvec = vec(tb ? k : n, ldb, zb, b0);
+  // Rows of a quantised matrix are padded.
+  const bvec = s.quant ? 4 : vec(tb ? k : n, ldb, zb, b0);
   const cvec = vec(n, ldc, zc, c0, d0);
   let grid: readonly [number, number, number];
   let parts = 1;
@@ -90,14 +95,14 @@ export function launchMatmul(l: Lowering, s: MatmulLaunch): void {
       // Two terms a step where K is even; rows along K are then read by pairs.
       const even = (...values: readonly number[]) => values.every((x) => x % 2 === 0);
       const two = even(k) && (ta || even(lda, za, a0)) && (tb ? even(ldb, zb, b0) : bvec === 4);
-      Object.assign(switches, { STEP: two ? 2 : 1, AVEC: two && !ta ? 2 : 1, BVEC: tb ? (two ? 2 : 1) : bvec, CVEC: cvec });
+      Object.assign(switches, { STEP: two ? 2 : 1, AVEC: two && !ta ? 2 : 1, BVEC: tb ? (two && !s.quant ? 2 : 1) : bvec, CVEC: cvec });
       Object.assign(switches, { ROWS: choice.rows, COLS: choice.cols, W: choice.width });
       grid = [Math.ceil(n / (4 * choice.cols * choice.width)), Math.ceil(m / choice.rows), z];
       break;
     }
     case 'matvec': {
       const lanes = choice.split === 1 ? 16 : 64;
-      Object.assign(switches, { ROWS: m === 1 ? 1 : MATVEC_ROWS, SPLIT: choice.split, LANES: lanes });
+      Object.assign(switches, { ROWS: m === 1 ? 1 : m <= MATVEC_ROWS ? MATVEC_ROWS : MATVEC_QUANT_ROWS, SPLIT: choice.split, LANES: lanes });
       grid = foldGrid(Math.ceil((n * choice.split) / lanes), z);
       break;
     }
@@ -115,7 +120,9 @@ export function launchMatmul(l: Lowering, s: MatmulLaunch): void {
     throw new ScionError('plan', `matmul ${z} x ${m} x ${n} x ${k} needs a grid of ${grid.join(' x ')} workgroups, one axis holds 65535; use a smaller batch`);
   }
   const bytesOf = (o: Operand, elements: number) => elements * dtypeBytes(dtypeOf(o));
-  const read = bytesOf(s.a, z * m * k) + bytesOf(s.b, z * k * n);
+  // Quantised: the codes, and four bytes a block of 64.
+  const bytesB = s.quant ? (k * n * (s.quant.bits + 0.5)) / 8 : bytesOf(s.b, z * k * n);
+  const read = bytesOf(s.a, z * m * k) + bytesB;
   const written = bytesOf(s.c, z * m * n) + (s.d ? bytesOf(s.d, z * m * n) : 0);
   const flops = 2 * z * m * n * k;
   const alpha = scalarParam(s.alpha ?? 1);
@@ -123,17 +130,26 @@ export function launchMatmul(l: Lowering, s: MatmulLaunch): void {
   const sizes = { m, n, k, lda, ldb, ldc, za, zb };
   const kernel = `matmul/matmul_${choice.kernel}`;
   const added: Record<string, Operand> = s.d ? { D: s.d } : {};
+  const matrix: Record<string, Operand> = s.quant ? { B: s.b, B_scales: s.quant.scales } : { B: s.b };
   if (choice.kernel !== 'tiled' || parts === 1) {
     if (s.d) switches.ADD = true;
     const params = { ...sizes, zc, a0, b0, c0, d0, alpha, accumulate };
-    l.dispatch({ kernel, switches, bind: { A: s.a, B: s.b, C: s.c, ...added }, params, grid, flops, bytes: read + written });
+    l.dispatch({ kernel, switches, bind: { A: s.a, ...matrix, C: s.c, ...added }, params, grid, flops, bytes: read + written });
     return;
   }
   // Parts of K side by side in scratch, whole tiles deep, then added in order.
   const kpart = Math.ceil(k / parts / choice.kt) * choice.kt;
   const scratch = l.scratch(parts * m * n * 4);
   const params = { ...sizes, zc: m * n, a0, b0, c0: 0, d0: 0, alpha: 1, accumulate: 0, kpart };
-  l.dispatch({ kernel, switches: { ...switches, SPLITK: true }, bind: { A: s.a, B: s.b, C: scratch }, params, grid, flops, bytes: read + parts * m * n * 4 });
+  l.dispatch({
+    kernel,
+    switches: { ...switches, SPLITK: true },
+    bind: { A: s.a, ...matrix, C: scratch },
+    params,
+    grid,
+    flops,
+    bytes: read + parts * m * n * 4,
+  });
   const n4 = (m * n) / 4;
   l.dispatch({
     kernel: 'matmul/matmul_split_sum',
@@ -147,19 +163,19 @@ export function launchMatmul(l: Lowering, s: MatmulLaunch): void {
 }
 
 /** Rows that a window of `v` seen as [rows, size / rows] holds; `rows` if it fits one binding. */
-function windowRows(l: Lowering, v: Value, rows: number): number {
+export function windowRows(l: Lowering, v: Value, rows: number): number {
   return l.windows(view(v, [rows, sizeOf(v.shape) / rows]))[0].rows;
 }
 
 /** Runs of at most `run` along an axis. */
-function cut(size: number, run: number): { at: number; size: number }[] {
+export function cut(size: number, run: number): { at: number; size: number }[] {
   const out: { at: number; size: number }[] = [];
   for (let at = 0; at < size; at += run) out.push({ at, size: Math.min(run, size - at) });
   return out;
 }
 
 /** What a piece binds of `v` seen as [rows, width], to start at [row, column]: all of it if that fits, else the window of the row. */
-function part(l: Lowering, v: Value, rows: number, row: number, column: number): { operand: Operand; offset: number } {
+export function part(l: Lowering, v: Value, rows: number, row: number, column: number): { operand: Operand; offset: number } {
   const width = sizeOf(v.shape) / rows;
   const windows = l.windows(view(v, [rows, width]));
   if (windows.length === 1) return { operand: v, offset: row * width + column };

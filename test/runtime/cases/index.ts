@@ -11,6 +11,7 @@ import { cases as kv } from './kv.ts';
 import { cases as linearCrossEntropy } from './linear_cross_entropy.ts';
 import { cases as matmul } from './matmul.ts';
 import { cases as optim } from './optim.ts';
+import { cases as quantMatmul } from './quant_matmul.ts';
 import { cases as random } from './random.ts';
 import { cases as reduce } from './reduce.ts';
 import { cases as rmsnorm } from './rmsnorm.ts';
@@ -31,6 +32,7 @@ export const caseFiles: Readonly<Record<string, readonly OpCase[]>> = {
   linear_cross_entropy: linearCrossEntropy,
   matmul,
   optim,
+  quant_matmul: quantMatmul,
   random,
   reduce,
   rmsnorm,
