@@ -1774,7 +1774,7 @@ const STEP_SKIPPED = 10u;    // skipped steps in all
 const STEP_BC1 = 11u;        // f32, 1 / (1 - beta1^t)
 const STEP_BC2 = 12u;        // f32, 1 / (1 - beta2^t)
 const STEP_LR = 13u;         // f32
-const STEP_RING = 16u;       // records of 8 words: attempted, loss sum, tokens, norm, loss scale, found inf, lr, t
+const STEP_RING = 16u;       // records of 8 words: attempted, loss sum, tokens, norm, loss scale, skipped (1: not finite, 2: outlier), lr, t
 const STEP_RECORD = 8u;
 `,
   "lib/tensor.wgsl": `// One tensor binding with typed access: NAME_load(i) and NAME_store(i, value), i counted in units of
@@ -1927,6 +1927,58 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @
     X[base + j] = select(0.0, d, counts);
   }
 #endif
+}
+`,
+  "loss/loss_by_type.wgsl": `// Purpose: adds a micro's losses and labels to sums by type of data, and nothing is read back.
+// Formula: for each type k: SUMS[k] += sum of NLL where TYPES = k; SUMS[K + k] += #(0 <= label < V where TYPES = k).
+// Shapes: NLL f32 [N], LABELS i32 [N], TYPES u32 [N], SUMS u32 [2 K]: K sums (f32 bits), then K counts.
+// Bindings: NLL, LABELS, TYPES, SUMS.
+// Constants: none; one workgroup of 64 a type, so all rows are read K times, which is little beside a head of V columns.
+// Numerics: each thread sums a run of rows in blocks of 256, the 64 runs are added in order, so the order is that of the rows.
+@group(0) @binding(1) var<storage, read_write> NLL: array<f32>;
+@group(0) @binding(2) var<storage, read_write> LABELS: array<i32>;
+@group(0) @binding(3) var<storage, read_write> TYPES: array<u32>;
+@group(0) @binding(4) var<storage, read_write> SUMS: array<u32>;
+struct Params {
+  n: u32,
+  v: i32,
+  types: u32,
+}
+@group(0) @binding(0) var<uniform> P: Params;
+var<workgroup> sums: array<f32, 64>;
+var<workgroup> counts: array<u32, 64>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let kind = wg.x;
+  let run = (P.n + 63u) / 64u;
+  var i = lane * run;
+  let last = min(P.n, i + run);
+  var sum = 0.0;
+  var count = 0u;
+  while (i < last) {
+    let end = min(last, i + 256u);
+    var block = 0.0;
+    for (; i < end; i++) {
+      let mine = TYPES[i] == kind;
+      block += select(0.0, NLL[i], mine);
+      count += select(0u, 1u, mine && LABELS[i] >= 0 && LABELS[i] < P.v);
+    }
+    sum += block;
+  }
+  sums[lane] = sum;
+  counts[lane] = count;
+  workgroupBarrier();
+  if (lane == 0u) {
+    var total = 0.0;
+    var n = 0u;
+    for (var k = 0u; k < 64u; k++) {
+      total += sums[k];
+      n += counts[k];
+    }
+    SUMS[kind] = bitcast<u32>(bitcast<f32>(SUMS[kind]) + total);
+    SUMS[P.types + kind] = SUMS[P.types + kind] + n;
+  }
 }
 `,
   "loss/loss_seed.wgsl": `// Purpose: the adjoint that starts the backward pass: the loss scale over the step's label count.
@@ -3137,7 +3189,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @
 }
 `,
   "optim/step_finish.wgsl": `// Purpose: ends the gradient half of a step on the device: norm, clip factor, found-inf, loss scale, Adam's t, the step record.
-// Formula: norm = sqrt(sum partials) / lossScale; gradScale = min(1, clip / (norm + 1e-6)) / lossScale; see below for the scale's rule.
+// Formula: norm = sqrt(sum partials) / lossScale; gradScale = min(1, clip / (norm + 1e-6)) / lossScale; see below for the scale's rule; norm > ceiling > 0 skips.
 // Shapes: PARTIALS f32 [blocks], BIAS f32 [2 * entries]: 1/(1-beta1^t), 1/(1-beta2^t) for t = biasBase ...; STEP u32 [words].
 // Bindings: PARTIALS, BIAS, STEP.
 // Constants: none; one workgroup of 64.
@@ -3156,6 +3208,7 @@ struct Params {
   growthInterval: u32,
   maxScale: f32,
   ring: u32,
+  ceiling: f32,
 }
 @group(0) @binding(0) var<uniform> P: Params;
 var<workgroup> sums: array<f32, 64>;
@@ -3201,24 +3254,29 @@ fn main(@builtin(local_invocation_index) lane: u32) {
   if (P.clip > 0.0) { clip = min(1.0, P.clip / (norm + 1e-6)); }
   STEP[STEP_NORM] = bitcast<u32>(norm);
   STEP[STEP_GRAD_SCALE] = bitcast<u32>(clip / scale);
-  STEP[STEP_FOUND_INF] = inf;
+  let outlier = inf == 0u && P.ceiling > 0.0 && norm > P.ceiling;
+  let skip = inf == 1u || outlier;
+  STEP[STEP_FOUND_INF] = select(0u, 1u, skip);
   STEP[STEP_LR] = bitcast<u32>(P.lr);
   // Written before counters move, so that a record names the step it belongs to.
   let at = STEP_RING + (STEP[STEP_ATTEMPTED] % P.ring) * STEP_RECORD;
-  let t = STEP[STEP_T] + select(1u, 0u, inf == 1u);
+  let t = STEP[STEP_T] + select(1u, 0u, skip);
   STEP[at] = STEP[STEP_ATTEMPTED];
   STEP[at + 1u] = lossSum;
   STEP[at + 2u] = STEP[STEP_TOKENS];
   STEP[at + 3u] = bitcast<u32>(norm);
   STEP[at + 4u] = STEP[STEP_LOSS_SCALE];
-  STEP[at + 5u] = inf;
+  STEP[at + 5u] = select(inf, 2u, outlier);
   STEP[at + 6u] = bitcast<u32>(P.lr);
   STEP[at + 7u] = t;
   STEP[STEP_ATTEMPTED] = STEP[STEP_ATTEMPTED] + 1u;
   STEP[STEP_LOSS_SUM] = 0u;
   STEP[STEP_TOKENS] = 0u;
   STEP[STEP_T] = t;
-  if (inf == 1u) {
+  // A finite outlier is no sign of overflow: loss scale, good steps and bad run stay as they are.
+  if (outlier) {
+    STEP[STEP_SKIPPED] = STEP[STEP_SKIPPED] + 1u;
+  } else if (inf == 1u) {
     STEP[STEP_BAD_RUN] = STEP[STEP_BAD_RUN] + 1u;
     STEP[STEP_SKIPPED] = STEP[STEP_SKIPPED] + 1u;
     STEP[STEP_GOOD] = 0u;

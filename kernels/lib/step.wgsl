@@ -13,5 +13,5 @@ const STEP_SKIPPED = 10u;    // skipped steps in all
 const STEP_BC1 = 11u;        // f32, 1 / (1 - beta1^t)
 const STEP_BC2 = 12u;        // f32, 1 / (1 - beta2^t)
 const STEP_LR = 13u;         // f32
-const STEP_RING = 16u;       // records of 8 words: attempted, loss sum, tokens, norm, loss scale, found inf, lr, t
+const STEP_RING = 16u;       // records of 8 words: attempted, loss sum, tokens, norm, loss scale, skipped (1: not finite, 2: outlier), lr, t
 const STEP_RECORD = 8u;

@@ -1,5 +1,5 @@
 // Purpose: ends the gradient half of a step on the device: norm, clip factor, found-inf, loss scale, Adam's t, the step record.
-// Formula: norm = sqrt(sum partials) / lossScale; gradScale = min(1, clip / (norm + 1e-6)) / lossScale; see below for the scale's rule.
+// Formula: norm = sqrt(sum partials) / lossScale; gradScale = min(1, clip / (norm + 1e-6)) / lossScale; see below for the scale's rule; norm > ceiling > 0 skips.
 // Shapes: PARTIALS f32 [blocks], BIAS f32 [2 * entries]: 1/(1-beta1^t), 1/(1-beta2^t) for t = biasBase ...; STEP u32 [words].
 // Bindings: PARTIALS, BIAS, STEP.
 // Constants: none; one workgroup of 64.
@@ -18,6 +18,7 @@ struct Params {
   growthInterval: u32,
   maxScale: f32,
   ring: u32,
+  ceiling: f32,
 }
 @group(0) @binding(0) var<uniform> P: Params;
 var<workgroup> sums: array<f32, 64>;
@@ -63,24 +64,29 @@ fn main(@builtin(local_invocation_index) lane: u32) {
   if (P.clip > 0.0) { clip = min(1.0, P.clip / (norm + 1e-6)); }
   STEP[STEP_NORM] = bitcast<u32>(norm);
   STEP[STEP_GRAD_SCALE] = bitcast<u32>(clip / scale);
-  STEP[STEP_FOUND_INF] = inf;
+  let outlier = inf == 0u && P.ceiling > 0.0 && norm > P.ceiling;
+  let skip = inf == 1u || outlier;
+  STEP[STEP_FOUND_INF] = select(0u, 1u, skip);
   STEP[STEP_LR] = bitcast<u32>(P.lr);
   // Written before counters move, so that a record names the step it belongs to.
   let at = STEP_RING + (STEP[STEP_ATTEMPTED] % P.ring) * STEP_RECORD;
-  let t = STEP[STEP_T] + select(1u, 0u, inf == 1u);
+  let t = STEP[STEP_T] + select(1u, 0u, skip);
   STEP[at] = STEP[STEP_ATTEMPTED];
   STEP[at + 1u] = lossSum;
   STEP[at + 2u] = STEP[STEP_TOKENS];
   STEP[at + 3u] = bitcast<u32>(norm);
   STEP[at + 4u] = STEP[STEP_LOSS_SCALE];
-  STEP[at + 5u] = inf;
+  STEP[at + 5u] = select(inf, 2u, outlier);
   STEP[at + 6u] = bitcast<u32>(P.lr);
   STEP[at + 7u] = t;
   STEP[STEP_ATTEMPTED] = STEP[STEP_ATTEMPTED] + 1u;
   STEP[STEP_LOSS_SUM] = 0u;
   STEP[STEP_TOKENS] = 0u;
   STEP[STEP_T] = t;
-  if (inf == 1u) {
+  // A finite outlier is no sign of overflow: loss scale, good steps and bad run stay as they are.
+  if (outlier) {
+    STEP[STEP_SKIPPED] = STEP[STEP_SKIPPED] + 1u;
+  } else if (inf == 1u) {
     STEP[STEP_BAD_RUN] = STEP[STEP_BAD_RUN] + 1u;
     STEP[STEP_SKIPPED] = STEP[STEP_SKIPPED] + 1u;
     STEP[STEP_GOOD] = 0u;

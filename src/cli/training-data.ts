@@ -5,7 +5,7 @@
  */
 import { ScionError } from '../base/errors.ts';
 import { joinPath } from '../base/path.ts';
-import { readDocuments } from '../data/documents.ts';
+import { readCategorised } from '../data/categories.ts';
 import { splitByHash } from '../data/loader.ts';
 import { isPackedFolder } from '../data/packed/manifest.ts';
 import { openPacked } from '../data/packed/open.ts';
@@ -54,7 +54,9 @@ export async function trainingData(files: HostFiles, request: TrainingDataReques
   }
   status.set('reading data');
   const held = flags.list('validation');
-  const heldTexts = held.length > 0 ? (await readDocuments(files, held)).documents.map((d) => d.text) : null;
+  const heldTexts = held.length > 0 ? await readCategorised(files, held) : null;
+  const bytes = flags.number('validation-bytes') ?? 0;
+  const limits = bytes > 0 ? { bytes } : {};
   const resumed = flags.boolean('resume') && (await files.stat(joinPath(out, 'tokenizer'))) ? joinPath(out, 'tokenizer') : undefined;
   const from = flags.string('tokenizer') ?? folder ?? resumed;
   const fits = (tokenizer: Tokenizer): Tokenizer => {
@@ -71,21 +73,26 @@ export async function trainingData(files: HostFiles, request: TrainingDataReques
       vocabSize: config.vocabSize,
     });
     const tokens = packs.manifest.T;
-    const validation = heldTexts === null ? null : prepareHeldOut(tokenizer, heldTexts, { tokens, window });
+    const validation = heldTexts === null ? null : prepareHeldOut(tokenizer, heldTexts, { tokens, window, limits });
     return { tokenizer, data: packedRunData(packs, { window, validation }), tokens, about: { packed: packs.fingerprint } };
   }
-  const { documents } = await readDocuments(files, patterns);
+  const documents = await readCategorised(files, patterns);
   const split = heldTexts === null ? splitByHash(documents, (d) => d.text, flags.number('validation-share')) : null;
-  const train = (split?.train ?? documents).map((d) => d.text);
-  const validation = heldTexts ?? (split?.validation ?? []).map((d) => d.text);
+  const train = split?.train ?? documents;
+  const validation = heldTexts ?? split?.validation ?? [];
   let tokenizer: Tokenizer;
   if (from !== undefined) tokenizer = await loadTokenizer(files, from);
   else {
     status.set(`learning a vocabulary of ${config.vocabSize}`);
-    tokenizer = tokenizerFromModel(learnBpe(train, { size: config.vocabSize }));
+    tokenizer = tokenizerFromModel(
+      learnBpe(
+        train.map(({ text }) => text),
+        { size: config.vocabSize },
+      ),
+    );
   }
   fits(tokenizer);
   status.set('packing');
   const tokens = flags.number('tokens') ?? DEFAULT_TOKENS;
-  return { tokenizer, data: prepareRunData(tokenizer, train, validation, { tokens, window }), tokens, about: {} };
+  return { tokenizer, data: prepareRunData(tokenizer, train, validation, { tokens, window, limits }), tokens, about: {} };
 }

@@ -2,6 +2,7 @@
  * Texts with their categories: the record's own, else the file's name. For statistics that must not let one
  * large kind of text drown the others, each category can be cut to its first documents.
  */
+import { ScionError } from '../base/errors.ts';
 import { baseName } from '../base/path.ts';
 import type { HostFiles } from '../host/types.ts';
 import { type DocumentOptions, fileDocuments, findDataFiles } from './documents.ts';
@@ -15,6 +16,14 @@ export interface CategorisedText {
 export interface CategoryOptions extends DocumentOptions {
   /** Documents of a category are taken until they hold this many UTF-16 units; default all. */
   readonly unitsPerCategory?: number;
+}
+
+/** As `categorisedTexts`, all at once. Throws `input` where no file has any text. */
+export async function readCategorised(files: HostFiles, patterns: readonly string[], options: CategoryOptions = {}): Promise<CategorisedText[]> {
+  const texts: CategorisedText[] = [];
+  for await (const text of categorisedTexts(files, patterns, options)) texts.push(text);
+  if (texts.length === 0) throw new ScionError('input', `data: none of the files has any text: ${patterns.slice(0, 3).join(', ')}`);
+  return texts;
 }
 
 /** The texts of the files that the patterns name, without empty ones. Errors as of `streamDocuments`. */

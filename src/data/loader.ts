@@ -25,6 +25,10 @@ export interface Batch {
   readonly used: number;
   /** Epoch of the first pack, from 0. */
   readonly epoch: number;
+  /** Bucket of the first pack, from 0, where data lies in buckets. */
+  readonly bucket?: number;
+  /** u32[B*T]: number of each token's type of data, where packs know it; 0 on padding. */
+  readonly types?: Uint32Array<ArrayBuffer>;
 }
 
 /** Everything a checkpoint keeps of a loader. */
@@ -57,6 +61,7 @@ export function collate(packs: readonly Pack[], epoch = 0): Batch {
   const labels = new Int32Array(N);
   const positions = new Uint32Array(N);
   const ranges = new Uint32Array(N * 4);
+  const types = packs.some((pack) => pack.types) ? new Uint32Array(N) : undefined;
   let tokens = 0;
   let used = 0;
   packs.forEach((pack, b) => {
@@ -64,10 +69,11 @@ export function collate(packs: readonly Pack[], epoch = 0): Batch {
     labels.set(pack.labels, b * T);
     positions.set(pack.positions, b * T);
     ranges.set(pack.ranges, b * T * 4);
+    if (pack.types) types?.set(pack.types, b * T);
     tokens += pack.labelCount;
     used += pack.used;
   });
-  return { ids, labels, positions, ranges, tokens, used, epoch };
+  return { ids, labels, positions, ranges, tokens, used, epoch, ...(types && { types }) };
 }
 
 /** All packs once, in order; the last batch is filled up with empty rows so that shapes stay equal. For validation. */

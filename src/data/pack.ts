@@ -41,6 +41,8 @@ export interface Pack {
   readonly labelCount: number;
   /** Pieces (documents or windows of long ones) in the pack. */
   readonly pieces: number;
+  /** u8[T]: number of each token's type of data, where the pieces have one; 0 on padding. */
+  readonly types?: Uint8Array<ArrayBuffer>;
 }
 
 /** What packing did, in counts that must add up. */
@@ -66,6 +68,8 @@ export interface Piece {
   readonly next: number;
   /** 1 for each token that is learnt; all are where this is absent. The first token's own flag has no effect here: `next` of what stands before it says it. */
   readonly learnt?: Uint8Array;
+  /** Number of its type of data, from 0 to 255. */
+  readonly type?: number;
 }
 
 interface Bin {
@@ -93,7 +97,7 @@ function checkOptions(options: PackOptions): Required<Omit<PackOptions, 'window'
 }
 
 /** Puts BOS and EOS round a document and cuts it into windows of at most T tokens. */
-function cutDocument(ids: ArrayLike<number>, T: number, bos: number, eos: number): Piece[] {
+function cutDocument(ids: ArrayLike<number>, T: number, bos: number, eos: number, type: number | undefined): Piece[] {
   const all = new Uint32Array(ids.length + 2);
   all[0] = bos;
   all.set(ids, 1);
@@ -102,7 +106,7 @@ function cutDocument(ids: ArrayLike<number>, T: number, bos: number, eos: number
   for (let at = 0; at < all.length; at += T) {
     const end = Math.min(at + T, all.length);
     // A window keeps the label of its last token: the next token is known though it lies in another pack.
-    pieces.push({ tokens: all.subarray(at, end), next: end < all.length ? all[end] : IGNORE_LABEL });
+    pieces.push({ tokens: all.subarray(at, end), next: end < all.length ? all[end] : IGNORE_LABEL, type });
   }
   return pieces;
 }
@@ -113,11 +117,13 @@ export function fillPack(pieces: readonly Piece[], T: number, pad: number, windo
   const labels = new Int32Array(T).fill(IGNORE_LABEL);
   const positions = new Uint32Array(T);
   const ranges = new Uint32Array(T * 4);
+  const types = pieces.some(({ type }) => type !== undefined) ? new Uint8Array(T) : undefined;
   let start = 0;
   let labelCount = 0;
-  for (const { tokens, next, learnt } of pieces) {
+  for (const { tokens, next, learnt, type = 0 } of pieces) {
     const end = start + tokens.length;
     ids.set(tokens, start);
+    types?.fill(type, start, end);
     for (let t = start; t < end; t++) {
       const at = t + 1 - start;
       const label = t + 1 === end ? next : learnt === undefined || learnt[at] === 1 ? tokens[at] : IGNORE_LABEL;
@@ -131,7 +137,7 @@ export function fillPack(pieces: readonly Piece[], T: number, pad: number, windo
     }
     start = end;
   }
-  return { ids, labels, positions, ranges, used: start, labelCount, pieces: pieces.length };
+  return { ids, labels, positions, ranges, used: start, labelCount, pieces: pieces.length, ...(types && { types }) };
 }
 
 /** A row of nothing but padding, to fill up a last batch. */
@@ -158,10 +164,10 @@ export class Packer {
     this.open = Array.from({ length: this.options.T + 1 }, () => []);
   }
 
-  /** Adds one document (token ids without BOS and EOS). */
-  push(ids: ArrayLike<number>): Pack[] {
+  /** Adds one document (token ids without BOS and EOS), of a type of data if its number is given. */
+  push(ids: ArrayLike<number>, type?: number): Pack[] {
     const { T, bos, eos, lookahead } = this.options;
-    const pieces = cutDocument(ids, T, bos, eos);
+    const pieces = cutDocument(ids, T, bos, eos, type);
     this.counts.documents++;
     this.counts.tokensIn += ids.length + 2;
     if (pieces.length > 1) this.counts.cut++;
@@ -217,11 +223,16 @@ export class Packer {
   }
 }
 
-/** Packs a whole collection at once: all packs and the statistics. */
-export function packDocuments(documents: Iterable<ArrayLike<number>>, options: PackOptions): { packs: Pack[]; statistics: PackStatistics } {
+/** Packs a whole collection at once: all packs and the statistics. `typeOf` gives the number of a document's type of data by its place. */
+export function packDocuments(
+  documents: Iterable<ArrayLike<number>>,
+  options: PackOptions,
+  typeOf?: (document: number) => number,
+): { packs: Pack[]; statistics: PackStatistics } {
   const packer = new Packer(options);
   const packs: Pack[] = [];
-  for (const ids of documents) packs.push(...packer.push(ids));
+  let document = 0;
+  for (const ids of documents) packs.push(...packer.push(ids, typeOf?.(document++)));
   packs.push(...packer.finish());
   return { packs, statistics: packer.statistics() };
 }

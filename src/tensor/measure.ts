@@ -57,18 +57,23 @@ function measured(device: GpuDevice, shape: Shape, build: (x: Value, y: Value) =
   return new Session(device, { main: planGraph(g, { name: 'measure', facts: device.facts }) });
 }
 
-/** Measures for about `seconds` in all. CPU devices get smaller tensors. */
-export async function measureDevice(device: GpuDevice, seconds = 10): Promise<DeviceSpeed> {
-  const small = device.facts.profile === 'generic';
-  const n = small ? 512 : 2048;
+/** f32 matmul alone, FLOP/s, measured for about `seconds`. CPU devices get smaller tensors. */
+export async function measureMatmul(device: GpuDevice, seconds: number): Promise<number> {
+  const n = device.facts.profile === 'generic' ? 512 : 2048;
   const product = measured(device, [n, n], (x, y) => {
     let z = x;
     for (let i = 0; i < CHAIN - 1; i++) z = matmul(z, x, { transposeB: true });
     x.node.graph.apply1(MATMUL, [z, x], { transposeA: false, transposeB: true, alpha: 1 }, y);
   });
-  const matmulSeconds = await time(device, product, seconds * 500);
+  const matmulSeconds = await time(device, product, seconds * 1000);
   product.destroy();
-  const elements = small ? 1 << 22 : 1 << 25;
+  return (CHAIN * 2 * n ** 3) / matmulSeconds;
+}
+
+/** Measures for about `seconds` in all. CPU devices get smaller tensors. */
+export async function measureDevice(device: GpuDevice, seconds = 10): Promise<DeviceSpeed> {
+  const flops = await measureMatmul(device, seconds / 2);
+  const elements = device.facts.profile === 'generic' ? 1 << 22 : 1 << 25;
   const copies = measured(device, [elements], (x, y) => {
     let z = x;
     for (let i = 0; i < CHAIN - 1; i++) z = copy(z);
@@ -77,5 +82,5 @@ export async function measureDevice(device: GpuDevice, seconds = 10): Promise<De
   const copySeconds = await time(device, copies, seconds * 500);
   copies.destroy();
   // Each launch reads and writes once; the last one also reads what it adds to.
-  return { flops: (CHAIN * 2 * n ** 3) / matmulSeconds, bytesPerSecond: ((2 * CHAIN + 1) * 4 * elements) / copySeconds };
+  return { flops, bytesPerSecond: ((2 * CHAIN + 1) * 4 * elements) / copySeconds };
 }

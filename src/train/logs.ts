@@ -9,6 +9,22 @@ import { type EventWriter, eventFileName, openEventWriter } from '../formats/ten
 import type { HostFiles } from '../host/types.ts';
 import type { StepReport, ValidationReport } from './trainer.ts';
 
+/** What a run is, for its report. */
+export interface RunFacts {
+  /** First step of this sitting, and the last of the run. */
+  readonly step: number;
+  readonly steps: number;
+  readonly device: string;
+  readonly runtime: string;
+  readonly parameters: number;
+  readonly precision: string;
+  readonly plannedBytes: number;
+  /** FLOP/s of a matrix product on this device, where known. */
+  readonly peakFlops: number | null;
+  /** Buckets of the data, where it has such. */
+  readonly buckets: number | null;
+}
+
 /** Open logs of one run folder. */
 export class RunLogs {
   private readonly jsonl: JsonlWriter;
@@ -17,6 +33,8 @@ export class RunLogs {
   /** Writes are chained, so that lines never interleave; the first failure is kept for `close`. */
   private chain: Promise<void> = Promise.resolve();
   private failure: unknown = null;
+  /** Seconds that writing took so far, the files' own time included. */
+  seconds = 0;
 
   private constructor(jsonl: JsonlWriter, file: RunLogs['file'], events: EventWriter) {
     this.jsonl = jsonl;
@@ -36,9 +54,19 @@ export class RunLogs {
   }
 
   private enqueue(work: () => Promise<void>): void {
-    this.chain = this.chain.then(work).catch((error: unknown) => {
+    const timed = async (): Promise<void> => {
+      const began = performance.now();
+      await work();
+      this.seconds += (performance.now() - began) / 1000;
+    };
+    this.chain = this.chain.then(timed).catch((error: unknown) => {
       this.failure ??= error;
     });
+  }
+
+  /** What the run is, once it goes: facts that the report tells. */
+  begin(facts: RunFacts): void {
+    this.event('begin', { ...facts });
   }
 
   /** One step: loss, rate, norm, speed; memory where the host can tell. */
@@ -52,20 +80,30 @@ export class RunLogs {
         gradNorm: r.gradNorm,
         lossScale: r.lossScale,
         skipped: r.skipped,
+        ...(r.outlier && { outlier: true }),
         labels: r.tokens,
         tokensSeen: r.tokensSeen,
         tokensPerSecond: r.tokensPerSecond,
         flopsPerSecond: r.flopsPerSecond,
         seconds: r.seconds,
+        peakShare: r.peakShare,
+        epoch: r.epoch,
+        ...(r.bucket !== null && { bucket: r.bucket }),
+        ...(r.byType && { byType: r.byType }),
+        deviceBytes: r.deviceBytes,
         residentBytes: memory.resident,
       });
       await this.events.scalars(r.step, {
         'train/loss': r.loss,
+        ...Object.fromEntries(Object.entries(r.byType ?? {}).map(([name, { loss }]) => [`train/loss/${name}`, loss])),
+        'train/skipped': r.skipped ? 1 : 0,
         'train/learning_rate': r.learningRate,
         'train/grad_norm': r.gradNorm,
         'speed/tokens_per_second': r.tokensPerSecond,
         'speed/flops_per_second': r.flopsPerSecond,
+        ...(r.peakShare !== null && { 'speed/peak_share': r.peakShare }),
         'memory/planned_bytes': memory.planned,
+        'memory/device_bytes': r.deviceBytes,
         ...(memory.resident !== null && { 'memory/resident_bytes': memory.resident }),
       });
     });
@@ -74,7 +112,16 @@ export class RunLogs {
   validation(v: ValidationReport): void {
     this.enqueue(async () => {
       await this.jsonl.write({ event: 'validation', ...v });
-      await this.events.scalars(v.step, { 'validation/loss': v.loss, 'validation/bits_per_byte': v.bitsPerByte });
+      const scalars: Record<string, number> = { 'validation/loss': v.loss, 'validation/bits_per_byte': v.bitsPerByte };
+      for (const [name, { loss, bitsPerByte }] of Object.entries(v.byCategory)) {
+        scalars[`validation/${name}/loss`] = loss;
+        scalars[`validation/${name}/bits_per_byte`] = bitsPerByte;
+      }
+      for (const side of ['new', 'old'] as const) {
+        const moved = v.drift?.[side] ?? null;
+        if (moved !== null) scalars[`rows/${side}_moved`] = moved;
+      }
+      await this.events.scalars(v.step, scalars);
     });
   }
 

@@ -11,6 +11,7 @@ import { differentiate } from '../tensor/autodiff.ts';
 import { Graph, type Value, view } from '../tensor/graph.ts';
 import { type AdamWAttrs, adamw, type SgdAttrs, sgd } from '../tensor/ops/adamw.ts';
 import { fusedLoss, linearCrossEntropy } from '../tensor/ops/linear_cross_entropy.ts';
+import { addTypeLosses } from '../tensor/ops/loss_by_type.ts';
 import { addLosses, finishStep, lossSeed, STEP_RING, STEP_WORDS } from '../tensor/ops/step_state.ts';
 import { zero } from '../tensor/ops/zero.ts';
 import { type Plan, planGraph } from '../tensor/plan.ts';
@@ -36,6 +37,10 @@ export interface TrainSetup {
   /** Dynamic loss scale of mixed precision: good steps before it doubles, and its ceiling. */
   readonly growthInterval?: number;
   readonly maxLossScale?: number;
+  /** Types of data whose losses are summed apart, 2 to 64; batches then carry `types`. */
+  readonly lossTypes?: number;
+  /** Skips steps whose gradient norm exceeds this many times the running median; see `OutlierGuard`. */
+  readonly outlier?: number;
 }
 
 /** AdamW as LLaMA was trained (Touvron et al. 2023): betas 0.9 and 0.95, decay 0.1. */
@@ -43,6 +48,9 @@ export const LLAMA_ADAMW: OptimizerSpec = { kind: 'adamw', beta1: 0.9, beta2: 0.
 
 /** Entries of the bias-correction table: one more than steps between two readbacks. */
 export const BIAS_ENTRIES = STEP_RING + 1;
+
+/** The state that holds the losses by type of data. */
+export const TYPE_SUMS = 'step:types';
 
 /** Planned programs of a run. */
 export interface TrainPlans {
@@ -91,7 +99,12 @@ export function traceMicro(states: States, setup: TrainSetup): Graph {
     into: g.state(gradName(p.name)),
   }));
   differentiate(g, [{ value: losses.loss, adjoint: seed }], targets);
-  addLosses(fusedLoss(g, losses).nll, leaves.labels, step, setup.model.vocabSize);
+  const { nll } = fusedLoss(g, losses);
+  addLosses(nll, leaves.labels, step, setup.model.vocabSize);
+  if (setup.lossTypes) {
+    const types = g.data('types', [setup.batch * setup.tokens], 'u32');
+    addTypeLosses(nll, leaves.labels, types, g.state(TYPE_SUMS), setup.model.vocabSize);
+  }
   recompute(g, setup.recompute);
   return g;
 }
@@ -112,6 +125,7 @@ export function traceUpdate(states: States, setup: TrainSetup): Graph {
       dynamicScale: setup.precision === 'mixed',
       growthInterval: setup.growthInterval ?? 1000,
       maxScale: setup.maxLossScale ?? 65536,
+      ceiling: setup.outlier ? { step: 'ceiling' } : 0,
     });
     params.forEach((b, i) => {
       const decay = b.group === 'decay' ? optimizer.decay : 0;
@@ -137,6 +151,8 @@ export function planTraining(setup: TrainSetup, facts: DeviceFacts): TrainPlans 
   const states = new States();
   declareModel(states, setup.model, { precision: setup.precision, train: { moments: setup.optimizer.kind === 'adamw' ? 2 : 1 } });
   states.declare('step', 'step', 'step', [STEP_WORDS], 'u32');
+  // In the step state's buffer, right behind it: one readback gives both.
+  if (setup.lossTypes) states.declare(TYPE_SUMS, 'step', 'step', [2 * setup.lossTypes], 'u32');
   states.freeze(facts);
   const evaluate = traceEvaluate(states, setup);
   const plans = {

@@ -3,7 +3,7 @@
  * folder is self-contained: what was asked, on which device, with which kernel choices, and how far it got.
  */
 import { isScionError, ScionError } from '../base/errors.ts';
-import { joinPath } from '../base/path.ts';
+import { baseName, joinPath } from '../base/path.ts';
 import { listCheckpoints, makeDurableDir, recoverCheckpoints } from '../checkpoint/folders.ts';
 import { loadLatest } from '../checkpoint/load.ts';
 import { acquireLock, type FolderLock } from '../checkpoint/lock.ts';
@@ -12,10 +12,16 @@ import { saveCheckpoint } from '../checkpoint/save.ts';
 import { jsonBytes } from '../formats/json.ts';
 import type { Profile } from '../gpu/facts.ts';
 import { host } from '../host/index.ts';
-import { RunLogs } from './logs.ts';
+import { writeWhole } from '../host/whole-file.ts';
+import { type RunFacts, RunLogs } from './logs.ts';
+import { RunReport } from './report/build.ts';
 import type { Stepper } from './stepper.ts';
-import type { Checkpointer, TrainerState, TrainHooks } from './trainer.ts';
+import type { Checkpointer, TrainerState, TrainHooks, TrainResult } from './trainer.ts';
 
+/** The live report's name in the folder. */
+export const REPORT_NAME = 'report.html';
+/** Share of a run's time that drawing its report may take. */
+const REPORT_SHARE = 0.005;
 /** Milliseconds between two renewals of the lock. */
 const REFRESH_MS = 30_000;
 
@@ -39,6 +45,9 @@ export class RunFolder implements Checkpointer {
   private readonly configHash: string;
   private readonly timer: ReturnType<typeof setInterval>;
   private logs: RunLogs | null = null;
+  private readonly report: RunReport;
+  /** Milliseconds that the last report took, and when it was done. */
+  private drawn = { took: 0, at: Number.NEGATIVE_INFINITY };
   private lockError: unknown = null;
   /** What was odd about the folder when it was opened or loaded: leftovers removed, damaged checkpoints passed over. */
   readonly notes: string[] = [];
@@ -48,6 +57,7 @@ export class RunFolder implements Checkpointer {
     this.dir = options.dir;
     this.checkpoints = joinPath(options.dir, 'checkpoints');
     this.lock = lock;
+    this.report = new RunReport([{ name: baseName(options.dir), dir: options.dir }]);
     this.configHash = hashJson(options.config);
     this.timer = setInterval(() => {
       lock.refresh().catch((error: unknown) => {
@@ -135,18 +145,44 @@ export class RunFolder implements Checkpointer {
   }
 
   /** Hooks that write the logs; combine with those that show. */
-  async openLogs(step: number, plannedBytes: number): Promise<TrainHooks> {
+  async openLogs(facts: RunFacts): Promise<TrainHooks> {
     const machine = await host();
-    const logs = await RunLogs.open(machine.files, this.dir, step);
+    const logs = await RunLogs.open(machine.files, this.dir, facts.step);
     this.logs = logs;
+    logs.begin(facts);
     return {
-      onStep: (r) => logs.step(r, { planned: plannedBytes, resident: machine.residentBytes() }),
-      onValidate: (v) => logs.validation(v),
+      onStep: (r) => logs.step(r, { planned: facts.plannedBytes, resident: machine.residentBytes() }),
+      onValidate: async (v) => {
+        logs.validation(v);
+        const { took, at } = this.drawn;
+        if (machine.now() - at >= took / REPORT_SHARE) await this.drawReport();
+      },
       onEvent: (e) => {
         if (e.kind === 'resumed') logs.restart(e.step);
         logs.event(e.kind, { step: e.step, message: e.message });
       },
     };
+  }
+
+  /** Writes down how the run ended, and the report for the last time. */
+  async finish(end: Pick<TrainResult, 'steps' | 'tokens' | 'interrupted' | 'skippedSteps' | 'seconds'> | { readonly failed: string }): Promise<void> {
+    if (!this.logs) return;
+    this.logs.event('end', { ...end, ...('seconds' in end && { logSeconds: this.logs.seconds }) });
+    await this.drawReport();
+  }
+
+  /** The report as it stands. A page that cannot be written is no reason to stop training; the log says so. */
+  private async drawReport(): Promise<void> {
+    const machine = await host();
+    const began = machine.now();
+    try {
+      await this.logs?.flush();
+      await writeWhole(machine.files, joinPath(this.dir, REPORT_NAME), new TextEncoder().encode(await this.report.html()));
+    } catch (error) {
+      if (!isScionError(error)) throw error;
+      this.logs?.event('report-failed', { message: error.message });
+    }
+    this.drawn = { took: machine.now() - began, at: machine.now() };
   }
 
   /** Closes logs and gives the lock up. */

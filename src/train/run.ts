@@ -11,10 +11,12 @@ import type { DeviceOptions } from '../gpu/device.ts';
 import { GpuDevice } from '../gpu/device.ts';
 import type { DeviceFacts } from '../gpu/facts.ts';
 import { host } from '../host/index.ts';
-import { configToJson } from '../nn/config.ts';
+import { configToJson, countParameters } from '../nn/config.ts';
 import { checkSchedule, type Schedule } from '../optim/schedule.ts';
 import { saveTokenizer, type Tokenizer } from '../text/tokenizer.ts';
 import type { RunData } from './data.ts';
+import { balancedInterval } from './held-out.ts';
+import { matmulPeak } from './peak.ts';
 import { planTraining, type TrainPlans, type TrainSetup } from './programs.ts';
 import { joinHooks, RunFolder } from './run-folder.ts';
 import type { CarriedOptimizer } from './stepper.ts';
@@ -34,8 +36,14 @@ export interface RunOptions {
   readonly initial?: ReadParameter;
   /** Moments and step count to go on from, with `initial`. */
   readonly carried?: CarriedOptimizer;
-  readonly validateEvery: number;
-  readonly saveEvery: number;
+  /** Steps between validations; 0: at the ends alone. Absent: `balancedInterval`. */
+  readonly validateEvery?: number;
+  /** Steps between saves. Absent: 100, or more where saves would take more than 2 % of the time. */
+  readonly saveEvery?: number;
+  /** First new row of the embedding: how far new and old rows have moved is measured at validations. */
+  readonly firstRow?: number;
+  /** Texts that the model continues at each validation. */
+  readonly prompts?: readonly string[];
   readonly keep?: number;
   /** Run folder; null trains in memory only. */
   readonly out: string | null;
@@ -70,7 +78,9 @@ export class Run {
   /** Opens folder and device, allocates, takes up a checkpoint if there is one to resume. */
   static async open(options: RunOptions): Promise<Run> {
     checkSchedule(options.schedule);
-    const { setup, data, out } = options;
+    const { data, out } = options;
+    const types = data.types ?? [];
+    const setup: TrainSetup = types.length > 1 ? { ...options.setup, lossTypes: types.length } : options.setup;
     const folder =
       out === null
         ? null
@@ -86,6 +96,7 @@ export class Run {
       let spare: GpuDevice | null = opened;
       const plans = planTraining(setup, facts);
       if (out !== null) await saveTokenizer((await host()).files, options.tokenizer, joinPath(out, 'tokenizer'));
+      const peak = out === null ? null : await matmulPeak(facts, frozen);
       let logHooks: TrainHooks = {};
       const trainer = new Trainer({
         setup,
@@ -95,8 +106,12 @@ export class Run {
         accumulate: options.accumulate,
         source,
         validation: data.validation,
-        validateEvery: options.validateEvery,
+        validateEvery: options.validateEvery ?? balancedInterval(plans, options.accumulate, setup.batch, data.validation),
         saveEvery: options.saveEvery,
+        types,
+        peak,
+        firstRow: options.firstRow,
+        samples: options.prompts ? { tokenizer: options.tokenizer, prompts: options.prompts } : null,
         checkpointer: folder,
         openDevice: async () => {
           const device = spare ?? (await GpuDevice.open(frozen));
@@ -112,7 +127,19 @@ export class Run {
         ),
       });
       const firstStep = await trainer.open();
-      if (folder) logHooks = await folder.openLogs(firstStep, plans.memory.total);
+      if (folder) {
+        logHooks = await folder.openLogs({
+          step: firstStep,
+          steps: options.schedule.steps,
+          device: facts.name,
+          runtime: (await host()).version,
+          parameters: countParameters(setup.model),
+          precision: setup.precision,
+          plannedBytes: plans.memory.total,
+          peakFlops: peak,
+          buckets: data.buckets ?? null,
+        });
+      }
       return new Run(options, plans, facts, trainer, folder, firstStep);
     } catch (error) {
       await folder?.close();
@@ -123,8 +150,15 @@ export class Run {
   }
 
   /** Trains to the end, or to an interrupt. */
-  train(): Promise<TrainResult> {
-    return this.trainer.run();
+  async train(): Promise<TrainResult> {
+    try {
+      const result = await this.trainer.run();
+      await this.folder?.finish(result);
+      return result;
+    } catch (error) {
+      await this.folder?.finish({ failed: error instanceof Error ? error.message : String(error) });
+      throw error;
+    }
   }
 
   /** Writes the model as a Hugging Face folder with its tokenizer; an earlier export there is replaced. */

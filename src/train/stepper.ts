@@ -10,9 +10,10 @@ import { batchTables } from '../data/pack.ts';
 import type { GpuDevice } from '../gpu/device.ts';
 import { initialValues, listParameters, momentName, weightName } from '../nn/parameters.ts';
 import type { StepScalars } from '../tensor/op.ts';
+import { readTypeLosses, type TypeLoss } from '../tensor/ops/loss_by_type.ts';
 import { biasTable, freshStepState, readRecord, STEP, STEP_RING, type StepRecord } from '../tensor/ops/step_state.ts';
 import { type Feeds, type MemoryUse, Session } from '../tensor/session.ts';
-import { BIAS_ENTRIES, type TrainPlans, type TrainSetup } from './programs.ts';
+import { BIAS_ENTRIES, type TrainPlans, type TrainSetup, TYPE_SUMS } from './programs.ts';
 
 /** Loss scale that mixed precision starts with (Micikevicius et al. 2018 use 2^8 to 2^15); it halves and doubles by itself. */
 export const FIRST_LOSS_SCALE = 1024;
@@ -106,15 +107,16 @@ export class Stepper {
   feedsOf(batch: Batch): { feeds: Feeds; segments: number } {
     const { ids, positions, ranges, labels } = batch;
     const { order, starts, segmentIds, segments } = batchTables(ids, this.setup.model.vocabSize);
-    return { feeds: { ids, positions, ranges, labels, order, starts, segmentIds }, segments };
+    const types = this.setup.lossTypes ? { types: batch.types ?? new Uint32Array(ids.length) } : null;
+    return { feeds: { ids, positions, ranges, labels, order, starts, segmentIds, ...types }, segments };
   }
 
-  /** What the update program is fed: bias corrections from the next t on, and the step's rate. */
-  updateInputs(learningRate: number): { feeds: Feeds; scalars: StepScalars } {
+  /** What the update program is fed: bias corrections from the next t on, the step's rate, and the norm above which it is skipped (0: none). */
+  updateInputs(learningRate: number, ceiling = 0): { feeds: Feeds; scalars: StepScalars } {
     const { optimizer } = this.setup;
     const [beta1, beta2] = optimizer.kind === 'adamw' ? [optimizer.beta1, optimizer.beta2] : [0, 0];
     const biasBase = this.lastT + 1;
-    return { feeds: { bias: biasTable(biasBase, BIAS_ENTRIES, beta1, beta2) }, scalars: { lr: learningRate, biasBase } };
+    return { feeds: { bias: biasTable(biasBase, BIAS_ENTRIES, beta1, beta2) }, scalars: { lr: learningRate, biasBase, ceiling } };
   }
 
   /** Forward and backward of one batch without an update: gradients are added to what is there. */
@@ -123,41 +125,50 @@ export class Stepper {
     this.session.programs.micro.run(feeds, { weight, segments });
   }
 
-  /** Enqueues one step over these micros. */
-  step(micros: readonly Batch[], learningRate: number): void {
+  /** Enqueues one step over these micros; `ceiling` as in `updateInputs`, heeded where the setup has `outlier`. */
+  step(micros: readonly Batch[], learningRate: number, ceiling = 0): void {
     if (this.room < 1) throw new ScionError('internal', `${STEP_RING} steps without reading records; call records()`);
     const labels = micros.reduce((sum, b) => sum + b.tokens, 0);
     if (labels === 0) throw new ScionError('input', 'a step has no label to learn from: all its tokens are padding or ignored');
     const { update } = this.session.programs;
     for (const batch of micros) this.accumulate(batch, 1 / labels);
-    const { feeds, scalars } = this.updateInputs(learningRate);
+    const { feeds, scalars } = this.updateInputs(learningRate, ceiling);
     update.run(feeds, scalars);
     this.attempted++;
   }
 
-  /** Reads the records of all steps since the last call; one round trip. */
-  async records(): Promise<{ records: StepRecord[]; badRun: number }> {
-    const words = (await this.session.readState('step')) as Uint32Array;
+  /** Reads the records of all steps since the last call, and their losses by type of data where these are summed; one round trip. */
+  async records(): Promise<{ records: StepRecord[]; badRun: number; types: TypeLoss[] | null }> {
+    const { states } = this.plans;
+    const { buffer, offset, bytes } = states.place('step');
+    const sums = this.setup.lossTypes ? states.place(TYPE_SUMS) : null;
+    const end = sums ? sums.offset + sums.bytes : offset + bytes;
+    const words = new Uint32Array((await this.session.readBytes(buffer, offset, end - offset)).buffer);
     if (words[STEP.attempted] !== this.attempted) {
       throw new ScionError('lost', `the device counts ${words[STEP.attempted]} steps, ${this.attempted} were submitted: work was dropped`);
     }
     const records: StepRecord[] = [];
     for (; this.recorded < this.attempted; this.recorded++) records.push(readRecord(words, this.recorded));
     this.lastT = words[STEP.t];
-    return { records, badRun: words[STEP.badRun] };
+    if (!sums) return { records, badRun: words[STEP.badRun], types: null };
+    // Nothing was enqueued since the copy, so nothing is lost by beginning anew.
+    this.session.writeBytes(sums.buffer, sums.offset, new Uint8Array(sums.bytes));
+    return { records, badRun: words[STEP.badRun], types: readTypeLosses(words.slice((sums.offset - offset) / 4, (end - offset) / 4)) };
+  }
+
+  /** Negative log-likelihoods (nats) of the B x T labels of a batch, forward only; ignored ones are exact zeros. */
+  async losses({ ids, positions, ranges, labels }: Batch): Promise<Float32Array> {
+    const program = this.session.programs.evaluate;
+    program.run({ ids, positions, ranges, labels });
+    return (await program.read()).nll as Float32Array;
   }
 
   /** Sum of negative log-likelihoods (nats) and labels over batches, forward only. */
   async evaluate(batches: Iterable<Batch>): Promise<{ nll: number; labels: number }> {
-    const program = this.session.programs.evaluate;
     let nll = 0;
     let labels = 0;
     for (const batch of batches) {
-      const { ids, positions, ranges, labels: targets } = batch;
-      program.run({ ids, positions, ranges, labels: targets });
-      const out = await program.read();
-      // Ignored rows are exact zeros.
-      for (const x of out.nll) nll += x;
+      for (const x of await this.losses(batch)) nll += x;
       labels += batch.tokens;
     }
     return { nll, labels };

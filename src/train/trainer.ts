@@ -6,13 +6,17 @@
  */
 import { isScionError, ScionError } from '../base/errors.ts';
 import type { ReadParameter } from '../checkpoint/source.ts';
-import { type Batch, sequentialBatches } from '../data/loader.ts';
-import type { Pack } from '../data/pack.ts';
+import type { Batch } from '../data/loader.ts';
 import type { GpuDevice } from '../gpu/device.ts';
 import { host } from '../host/index.ts';
 import { learningRate, type Schedule } from '../optim/schedule.ts';
-import type { StepRecord } from '../tensor/ops/step_state.ts';
+import type { TypeLoss } from '../tensor/ops/loss_by_type.ts';
+import { STEP_RING, type StepRecord } from '../tensor/ops/step_state.ts';
+import { evaluateHeldOut, type HeldOut, type HeldOutLoss } from './held-out.ts';
+import { type GuardEntry, OutlierGuard } from './outlier.ts';
 import type { TrainPlans, TrainSetup } from './programs.ts';
+import { type RowDrift, RowWatch } from './row-drift.ts';
+import { type SampleRequest, type TextSample, writeSamples } from './samples.ts';
 import { type CarriedOptimizer, Stepper } from './stepper.ts';
 
 /** Batches in training order, with a position that can be saved: `PackLoader` from memory, `BucketLoader` from files. */
@@ -32,6 +36,8 @@ export interface TrainerState {
   readonly source: unknown;
   /** Of the run so far, for the report: [step, loss] pairs thinned to at most a few hundred. */
   readonly curve: readonly (readonly [number, number])[];
+  /** What the outlier guard remembers, where there is one. */
+  readonly guard?: readonly GuardEntry[];
 }
 
 /** Saves and loads the states of a stepper; the run folder's business. */
@@ -49,12 +55,34 @@ export interface StepReport extends StepRecord {
   readonly tokensPerSecond: number;
   readonly flopsPerSecond: number;
   readonly seconds: number;
+  /** Of this device's measured matmul peak; null where that is not known. */
+  readonly peakShare: number | null;
+  /** Epoch of the step's first pack, and its bucket where data lies in buckets. */
+  readonly epoch: number;
+  readonly bucket: number | null;
+  /** Losses by type of data over all steps since this was last told; at most once a readback, null where there is one type or none. */
+  readonly byType: Readonly<Record<string, { readonly loss: number; readonly labels: number }>> | null;
+  /** Bytes in buffers on the device. */
+  readonly deviceBytes: number;
 }
 
-export interface ValidationReport {
+/** What a validation found. */
+export interface ValidationReport extends HeldOutLoss {
   readonly step: number;
-  readonly loss: number;
-  readonly bitsPerByte: number;
+  /** How far rows of the embedding have moved, where they are watched. */
+  readonly drift: RowDrift | null;
+  readonly samples: readonly TextSample[];
+  /** What measuring and writing took. */
+  readonly seconds: number;
+}
+
+/** Seconds of a run by what they went to. */
+export interface TrainSeconds {
+  /** Steps, readback and the hooks of steps included. */
+  readonly steps: number;
+  /** Validations and their hooks. */
+  readonly validation: number;
+  readonly saving: number;
 }
 
 /** Where a run may be watched; all optional. */
@@ -62,7 +90,11 @@ export interface TrainHooks {
   onStep?(report: StepReport): void;
   onValidate?(report: ValidationReport): void | Promise<void>;
   onSave?(path: string, step: number): void;
-  onEvent?(event: { readonly kind: 'skipped' | 'save-failed' | 'device-lost' | 'resumed'; readonly step: number; readonly message: string }): void;
+  onEvent?(event: {
+    readonly kind: 'skipped' | 'save-failed' | 'device-lost' | 'resumed' | 'sample-failed';
+    readonly step: number;
+    readonly message: string;
+  }): void;
 }
 
 export interface TrainerOptions {
@@ -73,10 +105,18 @@ export interface TrainerOptions {
   /** Micros a step. */
   readonly accumulate: number;
   readonly source: BatchSource;
-  /** Validation packs and the bytes of text their labels stand for. */
-  readonly validation: { readonly packs: readonly Pack[]; readonly bytes: number } | null;
+  readonly validation: HeldOut | null;
   readonly validateEvery: number;
-  readonly saveEvery: number;
+  /** Steps between saves; absent: `SAVE_STEPS`, or more where saves would take over `SAVE_SHARE` of the time. */
+  readonly saveEvery?: number;
+  /** Names of the types of data, by number, where the setup has `lossTypes`. */
+  readonly types?: readonly string[];
+  /** FLOP/s that this device reaches in a matrix product. */
+  readonly peak?: number | null;
+  /** First new row of the embedding: how far rows move is measured at validations. */
+  readonly firstRow?: number;
+  /** What is written at each validation. */
+  readonly samples?: SampleRequest | null;
   /** Skipped steps in a row after which the run stops with its checkpoint kept. */
   readonly stopAfterBad?: number;
   readonly checkpointer: Checkpointer | null;
@@ -100,6 +140,8 @@ export interface TrainResult {
   readonly lastValidation: ValidationReport | null;
   readonly tokensPerSecond: number;
   readonly flopsPerSecond: number;
+  readonly skippedSteps: number;
+  readonly seconds: TrainSeconds;
   readonly curve: readonly (readonly [number, number])[];
   readonly checkpoint: string | null;
 }
@@ -112,6 +154,9 @@ const MAX_LOSSES = 3;
 const MAX_FAILED_SAVES = 3;
 /** Points kept of the loss curve. */
 const CURVE_POINTS = 400;
+/** Steps between saves where nothing is asked, and the share of the time that they may take. */
+const SAVE_STEPS = 100;
+const SAVE_SHARE = 0.02;
 
 /** One run. `run()` trains to `steps`; the stepper stays open for what comes after (sampling, export) until `close()`. */
 export class Trainer {
@@ -130,6 +175,12 @@ export class Trainer {
   private busySeconds = 0;
   private busyTokens = 0;
   private busyFlops = 0;
+  private skipped = 0;
+  private guard: OutlierGuard | null = null;
+  private rows: RowWatch | null = null;
+  private seconds = { steps: 0, validation: 0, saving: 0 };
+  /** Milliseconds that the last save took, and when it ended. */
+  private lastSave = { took: 0, ended: 0 };
 
   constructor(options: TrainerOptions) {
     this.options = options;
@@ -160,6 +211,9 @@ export class Trainer {
       this.tokens = 0;
       this.curve = [];
     }
+    const { outlier } = options.setup;
+    this.guard = outlier ? new OutlierGuard(outlier, this.lag, saved?.guard) : null;
+    if (options.firstRow !== undefined) this.rows ??= await RowWatch.open(this.current, options.initial, options.firstRow);
     return this.current.attempted;
   }
 
@@ -192,6 +246,11 @@ export class Trainer {
     }
   }
 
+  /** Steps that may be enqueued before the record of the first of them is read. */
+  private get lag(): number {
+    return Math.min(this.options.stopAfterBad ?? 5, STEP_RING);
+  }
+
   private async nextMicros(): Promise<Batch[]> {
     const { accumulate, source } = this.options;
     const micros: Batch[] = [];
@@ -202,11 +261,14 @@ export class Trainer {
   private async loop(): Promise<TrainResult> {
     const { options, stepper } = this;
     const machine = await host();
-    const { schedule, steps } = options;
+    const { schedule, steps, saveEvery } = options;
     const stopAfterBad = options.stopAfterBad ?? 5;
     const flops = options.plans.plans.micro.flops * options.accumulate + options.plans.plans.update.flops;
     if (options.validation && !this.firstValidation) await this.validate();
     let since = machine.now();
+    this.lastSave = { took: this.lastSave.took, ended: since };
+    /** First packs of the steps whose records are not read yet. */
+    let places: Batch[] = [];
     let enqueued = 0;
     let used = 0;
     /** Skipped steps in a row, as last read. */
@@ -214,19 +276,22 @@ export class Trainer {
     while (stepper.attempted < steps) {
       const micros = await this.nextMicros();
       used += micros.reduce((sum, b) => sum + b.used, 0);
-      stepper.step(micros, learningRate(schedule, stepper.attempted));
+      places.push(micros[0]);
+      stepper.step(micros, learningRate(schedule, stepper.attempted), this.guard?.ceiling(stepper.attempted));
       enqueued++;
       const at = stepper.attempted;
       const due = (every: number) => every > 0 && at % every === 0;
       const last = at === steps || options.stop?.requested === true;
       const validate = options.validation !== null && (due(options.validateEvery) || at === steps);
-      const save = options.checkpointer !== null && (due(options.saveEvery) || last);
+      const save = options.checkpointer !== null && ((saveEvery === undefined ? this.saveFits(at, machine.now()) : due(saveEvery)) || last);
       // Slow steps are read one by one (a round trip is then nothing); fast ones in groups, never more than may go bad unseen.
       const wait = machine.now() - since < READ_INTERVAL_MS && enqueued < Math.min(stopAfterBad - badSoFar, stepper.room);
       if (wait && !last && !validate && !save) continue;
-      const { records, badRun } = await stepper.records();
+      const { records, badRun, types } = await stepper.records();
       const seconds = (machine.now() - since) / 1000;
-      this.report(records, used, seconds, flops);
+      this.report(records, { used, seconds, flops, types, places });
+      this.seconds.steps += (machine.now() - since) / 1000;
+      places = [];
       if (badRun >= stopAfterBad) {
         throw new ScionError(
           'numeric',
@@ -244,11 +309,29 @@ export class Trainer {
     return this.result(false);
   }
 
-  private report(records: readonly StepRecord[], used: number, seconds: number, flops: number): void {
+  /** Whether a save is due where no interval was asked: one that took long must wait, so that saves stay a small share of the time. */
+  private saveFits(step: number, now: number): boolean {
+    return step - Math.max(0, this.savedAt) >= SAVE_STEPS && now - this.lastSave.ended >= this.lastSave.took / SAVE_SHARE;
+  }
+
+  private report(
+    records: readonly StepRecord[],
+    group: {
+      readonly used: number;
+      readonly seconds: number;
+      readonly flops: number;
+      readonly types: readonly TypeLoss[] | null;
+      readonly places: readonly Batch[];
+    },
+  ): void {
+    const { used, seconds, flops, types, places } = group;
+    const { peak = null, types: names = [] } = this.options;
     if (records.length === 0) return;
     const perStep = seconds / records.length;
     const tokens = used / records.length;
-    for (const r of records) {
+    for (const [i, r] of records.entries()) {
+      const ceiling = this.guard?.ceiling(r.step) ?? 0;
+      this.guard?.note(r);
       this.tokens += tokens;
       // The first step compiles; speed is measured from the second on.
       if (r.step > 0) {
@@ -257,13 +340,13 @@ export class Trainer {
         this.busyFlops += flops;
       }
       const loss = r.tokens > 0 ? r.lossSum / r.tokens : Number.NaN;
-      if (r.skipped)
-        this.options.hooks?.onEvent?.({
-          kind: 'skipped',
-          step: r.step,
-          message: `step ${r.step} found NaN or infinity; its update was skipped, loss scale ${r.lossScale}`,
-        });
-      else {
+      if (r.skipped) {
+        this.skipped++;
+        const why = r.outlier
+          ? `has a gradient norm of ${r.gradNorm.toPrecision(3)}, over its ceiling of ${ceiling.toPrecision(3)}; its update was skipped`
+          : `found NaN or infinity; its update was skipped, loss scale ${r.lossScale}`;
+        this.options.hooks?.onEvent?.({ kind: 'skipped', step: r.step, message: `step ${r.step} ${why}` });
+      } else {
         this.firstLoss ??= loss;
         this.lastLoss = loss;
         this.curve.push([r.step, loss]);
@@ -276,33 +359,63 @@ export class Trainer {
         tokensPerSecond: tokens / perStep,
         flopsPerSecond: flops / perStep,
         seconds: perStep,
+        peakShare: peak ? flops / perStep / peak : null,
+        epoch: places[i]?.epoch ?? 0,
+        bucket: places[i]?.bucket ?? null,
+        byType: types && i === records.length - 1 ? lossesByName(types, names) : null,
+        deviceBytes: this.stepper.device.liveBytes,
       });
     }
   }
 
   /** Validation loss in nats per label and bits per byte of text, so that tokenizers compare. */
   async validate(): Promise<ValidationReport> {
-    const { validation, setup, hooks } = this.options;
+    const { validation, hooks } = this.options;
     if (!validation) throw new ScionError('internal', 'no validation data');
-    const { nll, labels } = await this.stepper.evaluate(sequentialBatches(validation.packs, setup.batch, 0));
-    const report = { step: this.stepper.attempted, loss: nll / labels, bitsPerByte: nll / Math.LN2 / validation.bytes };
+    const machine = await host();
+    const began = machine.now();
+    const losses = await evaluateHeldOut(this.stepper, validation);
+    const drift = (await this.rows?.measure(this.stepper)) ?? null;
+    const samples = await this.writeSamples();
+    const report = { step: this.stepper.attempted, ...losses, drift, samples, seconds: (machine.now() - began) / 1000 };
     this.firstValidation ??= report;
     this.lastValidation = report;
     await hooks?.onValidate?.(report);
+    this.seconds.validation += (machine.now() - began) / 1000;
     return report;
+  }
+
+  /** Continuations of the prompts. A model that has gone wrong must not end the run here: its steps are skipped or stop it. */
+  private async writeSamples(): Promise<readonly TextSample[]> {
+    const { samples, hooks } = this.options;
+    if (!samples || samples.prompts.length === 0) return [];
+    try {
+      return await writeSamples(this.stepper, samples);
+    } catch (error) {
+      if (!isScionError(error) || error.kind === 'lost') throw error;
+      hooks?.onEvent?.({ kind: 'sample-failed', step: this.stepper.attempted, message: `no samples at step ${this.stepper.attempted}: ${error.message}` });
+      return [];
+    }
   }
 
   private async save(step: number): Promise<void> {
     const { checkpointer, source, hooks } = this.options;
     if (!checkpointer) return;
+    const machine = await host();
+    const began = machine.now();
     try {
-      this.lastPath = await checkpointer.save(this.stepper, { step, tokens: this.tokens, source: source.state(), curve: this.curve });
+      const guard = this.guard && { guard: this.guard.state() };
+      this.lastPath = await checkpointer.save(this.stepper, { step, tokens: this.tokens, source: source.state(), curve: this.curve, ...guard });
       this.failedSaves = 0;
       this.savedAt = step;
       hooks?.onSave?.(this.lastPath, step);
     } catch (error) {
       if (!isScionError(error) || (error.kind !== 'space' && error.kind !== 'io') || ++this.failedSaves >= MAX_FAILED_SAVES) throw error;
       hooks?.onEvent?.({ kind: 'save-failed', step, message: `${error.message}; training goes on, the next save is tried at the next interval` });
+    } finally {
+      const now = machine.now();
+      this.lastSave = { took: now - began, ended: now };
+      this.seconds.saving += (now - began) / 1000;
     }
   }
 
@@ -317,8 +430,16 @@ export class Trainer {
       lastValidation: this.lastValidation,
       tokensPerSecond: this.busySeconds > 0 ? this.busyTokens / this.busySeconds : 0,
       flopsPerSecond: this.busySeconds > 0 ? this.busyFlops / this.busySeconds : 0,
+      skippedSteps: this.skipped,
+      seconds: { ...this.seconds },
       curve: this.curve,
       checkpoint: this.lastPath,
     };
   }
+}
+
+/** Losses by the names of their types; types that no label had are left out. */
+function lossesByName(types: readonly TypeLoss[], names: readonly string[]): Record<string, { loss: number; labels: number }> {
+  const met = types.flatMap(({ nll, labels }, i) => (labels > 0 ? [[names[i] ?? String(i), { loss: nll / labels, labels }] as const] : []));
+  return Object.fromEntries(met);
 }

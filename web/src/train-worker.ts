@@ -203,7 +203,7 @@ async function openRun(size: SampleSize): Promise<Run> {
       model: `${size.layers} × ${size.hidden}, ${size.heads} heads, ${p.tokenizer.vocabSize} pieces`,
       plannedBytes: run.plans.memory.total + writer(run).memory.total,
       trainBytes: p.data.trainBytes,
-      heldBytes: p.data.validation.bytes,
+      heldBytes: p.data.validation.sets.reduce((sum, set) => sum + set.bytes, 0),
       prompts: probes,
       train: history.train.map(([step, loss]) => [step, bitsOf(p, loss)] as const),
       held: history.held,

@@ -12,6 +12,7 @@ import { host } from '../../host/index.ts';
 import { Generator } from '../../infer/generator.ts';
 import { countParameters } from '../../nn/config.ts';
 import type { Tokenizer } from '../../text/tokenizer.ts';
+import { heldOutBytes } from '../../train/held-out.ts';
 import { Run } from '../../train/run.ts';
 import { ngramBaseline, prepareSampleRun, type RunTexts, SAMPLE_SIZES, type SampleSize, sampleProbes, sampleTexts } from '../../train/sample-run.ts';
 import type { Command, Context } from '../command.ts';
@@ -121,7 +122,7 @@ export const command: Command = {
         `model      ${si(parameters)} parameters: ${setup.model.numLayers} layers of ${setup.model.hiddenSize}, ${setup.model.numHeads} heads, vocabulary ${setup.model.vocabSize}`,
       );
       print(
-        `text       ${bytes(data.trainBytes)} to learn from, ${bytes(data.validation.bytes)} held out, ${(data.trainBytes / data.statistics.tokensKept).toFixed(2)} bytes a token`,
+        `text       ${bytes(data.trainBytes)} to learn from, ${bytes(heldOutBytes(data.validation))} held out, ${(data.trainBytes / data.statistics.tokensKept).toFixed(2)} bytes a token`,
       );
       const before = run.firstStep === 0 ? (await ask(run, tokenizer, probes)).answers : probes.map(() => '…');
       const trained = await run.train();
@@ -182,6 +183,6 @@ async function removeEarlierStart(out: string): Promise<void> {
   if ((await files.stat(joinPath(out, LOCK_NAME))) !== null) {
     throw new ScionError('locked', `${out} is in use, or its run was killed; add --resume to go on with it, or choose another --out`);
   }
-  for (const name of ['checkpoints', 'log.jsonl', 'model', 'tokenizer', 'config.json']) await files.remove(joinPath(out, name));
+  for (const name of ['checkpoints', 'log.jsonl', 'report.html', 'model', 'tokenizer', 'config.json']) await files.remove(joinPath(out, name));
   for (const entry of await files.list(out)) if (entry.name.includes('tfevents')) await files.remove(joinPath(out, entry.name));
 }

@@ -10,8 +10,10 @@ import { host } from '../../host/index.ts';
 import { countParameters, type LlamaConfig } from '../../nn/config.ts';
 import type { Precision } from '../../nn/parameters.ts';
 import type { RecomputePolicy } from '../../tensor/recompute.ts';
+import { heldOutBytes, VALIDATION_BYTES } from '../../train/held-out.ts';
 import type { TrainSetup } from '../../train/programs.ts';
 import { Run } from '../../train/run.ts';
+import { REPORT_NAME } from '../../train/run-folder.ts';
 import { profileStep } from '../../train/trace.ts';
 import type { Command } from '../command.ts';
 import { readConfig } from '../read-config.ts';
@@ -56,8 +58,12 @@ export const command: Command = {
     'z-loss': { kind: 'number', summary: 'weight of log-partition squared', default: 0 },
     precision: { kind: 'string', choices: ['f32', 'mixed'], summary: 'mixed: 16-bit weights and activations', default: 'f32' },
     recompute: { kind: 'string', choices: ['none', 'layer', 'selective'], summary: 'activations made again instead of kept', default: 'none' },
-    'validate-every': { kind: 'integer', summary: 'steps between validations', default: 100 },
-    'save-every': { kind: 'integer', summary: 'steps between checkpoints', default: 100 },
+    'validation-bytes': { kind: 'integer', summary: 'held-out text measured a category, chosen by hash; 0 for all', default: VALIDATION_BYTES },
+    'validate-every': { kind: 'integer', summary: 'steps between validations; by default 100, more where that would cost over 2 % of the run' },
+    'save-every': { kind: 'integer', summary: 'steps between checkpoints; by default 100, more where that would cost over 2 % of the run' },
+    prompts: { kind: 'list', value: 'TEXT …', summary: 'texts that the model continues at each validation; in the log and the report' },
+    'first-row': { kind: 'integer', summary: 'first new row of the embedding: tells how far new and old rows move' },
+    outlier: { kind: 'number', summary: 'skip steps whose gradient norm is so many times the running median; 0 for none', default: 0 },
     keep: { kind: 'integer', summary: 'checkpoints kept', default: 2 },
     seed: { kind: 'integer', summary: 'of parameters and data order', default: 1 },
     device: { kind: 'string', value: 'NAME', summary: 'part of an adapter’s name' },
@@ -90,6 +96,7 @@ export const command: Command = {
       clip: number('clip'),
       recompute: flags.string('recompute') as RecomputePolicy,
       zLoss: number('z-loss'),
+      ...(number('outlier') > 0 && { outlier: number('outlier') }),
     };
     const steps = number('steps');
     const facts = { steps, planned: 0 };
@@ -107,8 +114,10 @@ export const command: Command = {
       tokenizer,
       seed: number('seed'),
       initial: source.read,
-      validateEvery: number('validate-every'),
-      saveEvery: number('save-every'),
+      validateEvery: flags.number('validate-every'),
+      saveEvery: flags.number('save-every'),
+      firstRow: flags.number('first-row'),
+      prompts: flags.list('prompts'),
       keep: number('keep'),
       out,
       resume: flags.boolean('resume'),
@@ -124,7 +133,7 @@ export const command: Command = {
       print(`device     ${run.facts.name} on ${machine.version}`);
       print(`model      ${si(countParameters(setup.model))} parameters, ${setup.precision}; memory ${bytes(run.plans.memory.total)}`);
       print(
-        `data       ${data.packs} packs of ${tokens} (${(data.fill * 100).toFixed(1)} % full)${data.trainBytes === null ? '' : `, ${bytes(data.trainBytes)}`}; held out ${data.validation ? bytes(data.validation.bytes) : 'nothing'}`,
+        `data       ${data.packs} packs of ${tokens} (${(data.fill * 100).toFixed(1)} % full)${data.trainBytes === null ? '' : `, ${bytes(data.trainBytes)}`}; held out ${data.validation ? bytes(heldOutBytes(data.validation)) : 'nothing'}`,
       );
       const trained = await run.train();
       if (trained.interrupted) throw new ScionError('interrupted', `stopped at step ${trained.steps}, saved; go on by adding --resume to the same command`);
@@ -141,6 +150,7 @@ export const command: Command = {
       print(`loss       ${sparkline(trained.curve.map(([, l]) => l))}  ${trained.firstLoss?.toFixed(3) ?? '–'} → ${trained.lastLoss?.toFixed(3) ?? '–'}`);
       if (data.validation)
         print(`held-out   ${trained.firstValidation?.bitsPerByte.toFixed(4)} → ${trained.lastValidation?.bitsPerByte.toFixed(4)} bits per byte`);
+      print(`report     ${joinPath(out, REPORT_NAME)}`);
       print(`done in ${duration((machine.now() - began) / 1000)}: ${model}`);
       result({
         ...(await runFigures(run, trained)),
@@ -148,6 +158,7 @@ export const command: Command = {
         peakBytesPlanned: run.plans.memory.total,
         peakBytesMeasured: run.trainer.stepper.device.peakBytes,
         model,
+        report: joinPath(out, REPORT_NAME),
         seconds: (machine.now() - began) / 1000,
       });
     } finally {

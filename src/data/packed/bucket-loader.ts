@@ -31,6 +31,8 @@ export interface BucketLoaderOptions {
   readonly seed?: number;
   /** The model's sliding window, or 0. */
   readonly window?: number;
+  /** Numbers of the manifest's categories as types of data; without them batches carry none. */
+  readonly types?: readonly number[];
 }
 
 /** Philox key word of this use of the seed. */
@@ -49,6 +51,7 @@ export class BucketLoader {
   readonly seed: number;
   readonly #folder: PackedFolder;
   readonly #window: number;
+  readonly #types: readonly number[] | undefined;
   #place: Place;
   #open: { readonly index: number; readonly bucket: PackedBucket } | null = null;
   #order: { readonly epoch: number; readonly bucket: number; readonly packs: Uint32Array } | null = null;
@@ -64,6 +67,7 @@ export class BucketLoader {
     this.T = folder.manifest.T;
     this.seed = seed >>> 0;
     this.#window = window;
+    this.#types = options.types;
     if (folder.manifest.buckets.every(({ trainable }) => trainable === 0)) {
       throw new ScionError('input', `${folder.dir}: none of its ${folder.manifest.packs} packs has anything to learn`, { packs: folder.manifest.packs });
     }
@@ -159,11 +163,11 @@ export class BucketLoader {
       const { T, pad } = this.#folder.manifest;
       for (let i = 0; i < count; i++) {
         const [stored] = await bucket.read(order[place.cursor + i]);
-        packs.push(trainingPack(stored, T, pad, this.#window));
+        packs.push(trainingPack(stored, T, pad, this.#window, this.#types));
       }
       place = this.#settle({ ...place, cursor: place.cursor + count });
     }
-    return { batch: collate(packs, from.epoch), next: place };
+    return { batch: { ...collate(packs, from.epoch), bucket: from.bucket }, next: place };
   }
 
   async #bucket(index: number): Promise<PackedBucket> {

@@ -31,6 +31,8 @@ export interface Segment {
   readonly copy: number;
   readonly from: number;
   readonly category: string;
+  /** The category's place in the manifest. */
+  readonly type: number;
   /** The label of its last token, or -100. */
   readonly next: number;
 }
@@ -159,6 +161,7 @@ export class PackedBucket {
         copy: this.#copy[s],
         from: this.#from[s],
         category: this.manifest.categories[this.#category[s]].category,
+        type: this.#category[s],
         next: this.#next[s],
       });
     }
@@ -184,12 +187,15 @@ export class PackedBucket {
   }
 }
 
-/** A stored pack as a training row: labels, positions that restart, attention that ends with each segment. `window` as in `PackOptions`. */
-export function trainingPack(stored: StoredPack, T: number, pad: number, window = 0): Pack {
-  const pieces = stored.segments.map(({ start, length, next }): Piece => {
+/**
+ * A stored pack as a training row: labels, positions that restart, attention that ends with each segment. `window` as in `PackOptions`;
+ * `types` numbers the categories of the manifest, if tokens are to carry their type of data.
+ */
+export function trainingPack(stored: StoredPack, T: number, pad: number, window = 0, types?: readonly number[]): Pack {
+  const pieces = stored.segments.map(({ start, length, next, type }): Piece => {
     const tokens = new Uint32Array(length);
     for (let i = 0; i < length; i++) tokens[i] = stored.tokens[start + i];
-    return { tokens, next, learnt: stored.learnt.subarray(start, start + length) };
+    return { tokens, next, learnt: stored.learnt.subarray(start, start + length), ...(types && { type: types[type] }) };
   });
   return fillPack(pieces, T, pad, window);
 }

@@ -42,6 +42,8 @@ export interface StepRecord {
   readonly gradNorm: number;
   readonly lossScale: number;
   readonly skipped: boolean;
+  /** Skipped though finite: its norm was above the step's ceiling. */
+  readonly outlier: boolean;
   readonly learningRate: number;
   readonly t: number;
 }
@@ -57,6 +59,7 @@ export function readRecord(words: Uint32Array, step: number): StepRecord {
     gradNorm: floats[at + 3],
     lossScale: floats[at + 4],
     skipped: words[at + 5] !== 0,
+    outlier: words[at + 5] === 2,
     learningRate: floats[at + 6],
     t: words[at + 7],
   };
@@ -143,6 +146,8 @@ export interface StepFinishAttrs {
   /** Good steps after which the loss scale doubles. */
   readonly growthInterval: number;
   readonly maxScale: number;
+  /** Steps with a larger norm are skipped; 0 (the default) for none. */
+  readonly ceiling?: Scalar;
 }
 
 /** Blocks of 4,096 elements whose sums of squares are made apart and added in order. */
@@ -189,6 +194,7 @@ export const STEP_FINISH: Op = {
         growthInterval: a.growthInterval as number,
         maxScale: a.maxScale as number,
         ring: STEP_RING,
+        ceiling: scalarParam((a.ceiling as Scalar | undefined) ?? 0),
       },
       grid: [1, 1, 1],
     });
@@ -206,19 +212,23 @@ export const STEP_FINISH: Op = {
     const inf = Number.isFinite(sum) && sum < 3e38 && Number.isFinite(bitsF32(out[STEP.lossSum])) ? 0 : 1;
     const norm = inf ? 0 : Math.sqrt(sum) / scale;
     const clip = (a.clip as number) > 0 ? Math.min(1, (a.clip as number) / (norm + 1e-6)) : 1;
-    const t = out[STEP.t] + 1 - inf;
+    const ceiling = (a.ceiling as number | undefined) ?? 0;
+    const outlier = inf === 0 && ceiling > 0 && norm > ceiling;
+    const skip = inf === 1 || outlier ? 1 : 0;
+    const t = out[STEP.t] + 1 - skip;
     const at = STEP.ring + (out[STEP.attempted] % STEP_RING) * STEP.record;
     const lrBits = f32Bits(a.lr as number);
-    out.set([out[STEP.attempted], out[STEP.lossSum], out[STEP.tokens], f32Bits(norm), out[STEP.lossScale], inf, lrBits, t], at);
+    out.set([out[STEP.attempted], out[STEP.lossSum], out[STEP.tokens], f32Bits(norm), out[STEP.lossScale], outlier ? 2 : inf, lrBits, t], at);
     out[STEP.norm] = f32Bits(norm);
     out[STEP.gradScale] = f32Bits(clip / scale);
-    out[STEP.foundInf] = inf;
+    out[STEP.foundInf] = skip;
     out[STEP.lr] = lrBits;
     out[STEP.attempted]++;
     out[STEP.lossSum] = 0;
     out[STEP.tokens] = 0;
     out[STEP.t] = t;
-    if (inf) {
+    if (outlier) out[STEP.skipped]++;
+    else if (inf) {
       out[STEP.badRun]++;
       out[STEP.skipped]++;
       out[STEP.good] = 0;

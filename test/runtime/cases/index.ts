@@ -9,6 +9,7 @@ import { cases as embed } from './embed.ts';
 import { cases as headnorm } from './headnorm.ts';
 import { cases as kv } from './kv.ts';
 import { cases as linearCrossEntropy } from './linear_cross_entropy.ts';
+import { cases as lossByType } from './loss_by_type.ts';
 import { cases as matmul } from './matmul.ts';
 import { cases as optim } from './optim.ts';
 import { cases as quantMatmul } from './quant_matmul.ts';
@@ -30,6 +31,7 @@ export const caseFiles: Readonly<Record<string, readonly OpCase[]>> = {
   headnorm,
   kv,
   linear_cross_entropy: linearCrossEntropy,
+  loss_by_type: lossByType,
   matmul,
   optim,
   quant_matmul: quantMatmul,

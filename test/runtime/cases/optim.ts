@@ -58,6 +58,32 @@ for (const [label, bad] of [
   });
 }
 
+for (const [label, ceiling, bad] of [
+  ['above its ceiling', 0.5, 0.5],
+  ['below its ceiling', 50, 0.5],
+  ['not finite under a ceiling', 0.5, Number.NaN],
+] as const) {
+  cases.push({
+    op: 'step_finish',
+    name: `step_finish: a norm ${label}`,
+    dtype: 'f32',
+    inputs: {
+      g: { shape: [70], dtype: 'f32', fill: { values: [...new Array(69).fill(0.5), bad] } },
+      p: { shape: [70], dtype: 'f32', fill: 'normal' },
+      m: { shape: [70], dtype: 'f32', fill: 'normal' },
+      v: { shape: [70], dtype: 'f32', fill: { uniform: [0.1, 1] } },
+      bias: { shape: [bias.length], dtype: 'f32', fill: { values: bias } },
+      // Two bad steps lie behind it, one good one since the scale changed: an outlier leaves all three counts alone.
+      step: step(words((_, u) => [u.fill(2, STEP.badRun, STEP.badRun + 1), u.fill(1, STEP.good, STEP.good + 1)], 2)),
+    },
+    build: ({ g, p, m, v, bias: b, step: s }) => {
+      const next = finishStep(s, b, [g], { ...finish, ceiling });
+      const [p2, m2, v2] = adamw(p, g, m, v, next, null, { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, decay: 0.1 });
+      return { step: next, p: p2, m: m2, v: v2 };
+    },
+  });
+}
+
 for (const half of [false, true]) {
   for (const [n, limits] of [
     [5, undefined],
