@@ -27,6 +27,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<{ command: Command }>>> = 
   'data build': () => import('./commands/data-build.ts'),
   'data inspect': () => import('./commands/data-inspect.ts'),
   run: () => import('./commands/run.ts'),
+  graft: () => import('./commands/graft.ts'),
   bench: () => import('./commands/bench.ts'),
 };
 

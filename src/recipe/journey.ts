@@ -9,13 +9,14 @@ import { type LlamaConfig, makeConfig, parseConfig } from '../nn/config.ts';
 import { loadTokenizer } from '../text/tokenizer.ts';
 import type { StepRunner } from './engine.ts';
 import { matches, mixCategories } from './mix.ts';
-import type { RecipeStage } from './schema.ts';
+import type { RecipeStage, SamplePart } from './schema.ts';
 import type { DocumentsResult, ModelAt, PacksResult, RunContext, TokenizerResult } from './steps/context.ts';
 import { documentsStep } from './steps/documents.ts';
 import { exportStep } from './steps/export.ts';
 import { initStep } from './steps/init.ts';
 import { modelKey } from './steps/model-key.ts';
 import { packsStep, type StageSources } from './steps/packs.ts';
+import { type Answers, baseQuestionsStep } from './steps/questions.ts';
 import { type SampleResult, sampleStep } from './steps/sample-files.ts';
 import { type StageResult, stageSchedule, stageStep, stageSteps } from './steps/stage.ts';
 import { baseVocabStep, vocabStep } from './steps/vocabulary.ts';
@@ -24,6 +25,8 @@ import { baseVocabStep, vocabStep } from './steps/vocabulary.ts';
 export interface JourneyResult {
   readonly base: ModelAt;
   readonly baseStage: StageResult | null;
+  /** Answers of a base that was not trained here. */
+  readonly baseAnswers: Answers | null;
   readonly documents: DocumentsResult;
   readonly vocab: TokenizerResult | null;
   readonly tokenizer: TokenizerResult;
@@ -35,8 +38,8 @@ export interface JourneyResult {
   readonly model: string;
 }
 
-/** Which languages of the generated corpus a recipe reads. */
-export function sampleLanguages({ recipe }: Pick<RunContext, 'recipe'>): ('en' | 'zh')[] {
+/** Which parts of the generated corpus a recipe reads. */
+export function sampleParts({ recipe }: Pick<RunContext, 'recipe'>): SamplePart[] {
   const parts = [recipe.data, ...('train' in recipe.base ? [recipe.base.train.data] : [])];
   const named = parts.flatMap(({ data }) => data.flatMap((source) => ('sample' in source ? [source.sample] : [])));
   return [...new Set(named)].sort();
@@ -91,7 +94,8 @@ async function trainedBase(context: RunContext, runner: StepRunner, sample: Samp
   const config = baseConfig(context, await loadTokenizer(context.host.files, joinPath(context.dir, tokenizer.path)));
   const steps = stageSteps(stage, packs.trainable);
   const schedule = stageSchedule([stage], [steps], 0);
-  const result = await runner.run(stageStep(context, stage, () => ({ config, model: null, tokenizer, packs, steps, schedule })));
+  const { validation } = documents;
+  const result = await runner.run(stageStep(context, stage, () => ({ config, model: null, tokenizer, packs, steps, schedule, validation })));
   const model: ModelAt = { config, kind: 'checkpoint', path: result.checkpoint, key: runner.keyOf('base') };
   const written = await runner.run(
     exportStep(
@@ -147,9 +151,19 @@ export function stageSources(stage: RecipeStage, documents: DocumentsResult, bas
 /** Takes a recipe through all its steps. */
 export async function runJourney(context: RunContext, runner: StepRunner): Promise<JourneyResult> {
   const { recipe, dir, host } = context;
-  const languages = sampleLanguages(context);
-  const sample = languages.length === 0 ? null : await runner.run(sampleStep(context, languages));
+  const generated = sampleParts(context);
+  const sample = generated.length === 0 ? null : await runner.run(sampleStep(context, generated));
   const base = 'train' in recipe.base ? await trainedBase(context, runner, sample) : await givenBase(context);
+  const asks = recipe.evaluate.questions.length > 0 && base.stage === null;
+  const baseAnswers = asks
+    ? await runner.run(
+        baseQuestionsStep(
+          context,
+          () => base.model,
+          () => base.tokenizer,
+        ),
+      )
+    : null;
   const documents = await runner.run(documentsStep(context, 'data', recipe.data, () => sample));
   let tokenizer = base.tokenizer;
   let vocab: TokenizerResult | null = null;
@@ -191,6 +205,8 @@ export async function runJourney(context: RunContext, runner: StepRunner): Promi
       ),
     );
   }
+  // Every stage is measured on all that any of them learns, the base's text among it: what is forgotten shows.
+  const validation = [...(base.documents?.validation ?? []), ...documents.validation];
   const stages: StageResult[] = [];
   const steps = recipe.stages.map((stage) => stageSteps(stage, packs[stage.name].trainable));
   for (const [i, stage] of recipe.stages.entries()) {
@@ -203,6 +219,7 @@ export async function runJourney(context: RunContext, runner: StepRunner): Promi
         packs: packs[stage.name],
         steps: steps[i],
         schedule: stageSchedule(recipe.stages, steps, i),
+        validation,
       })),
     );
     stages.push(result);
@@ -222,6 +239,7 @@ export async function runJourney(context: RunContext, runner: StepRunner): Promi
   return {
     base: base.model,
     baseStage: base.stage,
+    baseAnswers,
     documents,
     vocab,
     tokenizer,

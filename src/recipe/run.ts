@@ -11,12 +11,15 @@ import type { YamlFile } from '../formats/yaml-file.ts';
 import type { DeviceOptions } from '../gpu/device.ts';
 import type { Host } from '../host/types.ts';
 import { writeWhole } from '../host/whole-file.ts';
+import { RunReport } from '../train/report/build.ts';
+import { joinHooks } from '../train/run-folder.ts';
 import type { TrainHooks } from '../train/trainer.ts';
 import { checkRecipe } from './check.ts';
 import { StepRunner } from './engine.ts';
 import { type JourneyResult, runJourney } from './journey.ts';
 import type { Recipe } from './schema.ts';
 import type { RunContext } from './steps/context.ts';
+import { resultTables } from './summary.ts';
 
 export interface RunRecipeOptions {
   readonly recipe: Recipe;
@@ -100,12 +103,21 @@ export async function runRecipe(host: Host, options: RunRecipeOptions): Promise<
       device: options.device ?? {},
       workers: options.workers,
       stop: options.stop ?? { requested: false },
-      stageHooks: options.stageHooks,
+      stageHooks: (stage, facts) => joinHooks({ onValidate: () => draw(null) }, options.stageHooks?.(stage, facts) ?? {}),
+    };
+    const names = ['train' in recipe.base ? ['base'] : [], recipe.stages.map(({ name }) => name)].flat();
+    const stages = names.map((name) => ({ name, dir: joinPath(out, 'stages', name) }));
+    const report = new RunReport(stages, { title: recipe.name });
+    /** The page of the whole run, drawn anew from the logs of its stages. */
+    const draw = async (made: JourneyResult | null): Promise<void> => {
+      const page = made ? await new RunReport(stages, { title: recipe.name, preface: resultTables(made) }).html() : await report.html();
+      await writeWhole(files, joinPath(out, 'report.html'), encoder.encode(page));
     };
     const made = await runJourney(context, runner);
     const steps = runner.outcomes.map(({ id, seconds, skipped }) => ({ id, seconds, skipped }));
     const skipped = steps.filter((step) => step.skipped).map(({ id }) => id);
     const result = { ...made, skipped, steps, cached: skipped.length === steps.length, seconds: (host.now() - began) / 1000 };
+    if (!result.cached) await draw(made);
     if (!result.cached) await writeWhole(files, joinPath(out, 'result.json'), encoder.encode(`${JSON.stringify(result, null, 1)}\n`));
     return result;
   } finally {

@@ -6,6 +6,7 @@
 import { z } from 'zod';
 import { GROW_METHODS } from '../checkpoint/grow/methods.ts';
 import { buildSchema } from '../curate/pipeline/config.ts';
+import { CHOICE_METHODS } from '../eval/choice.ts';
 
 /** `8.5B`, `300k`, `2M` or a number. */
 function amount(what: string) {
@@ -23,8 +24,12 @@ function amount(what: string) {
 const shortName = z.string().regex(/^[a-z0-9][a-z0-9_-]{0,39}$/, 'a short name of a-z, 0-9, - and _');
 const share = z.number().min(0).max(1);
 
+/** Parts of the generated corpus. */
+export const SAMPLE_PARTS = ['en', 'zh', 'facts'] as const;
+export type SamplePart = (typeof SAMPLE_PARTS)[number];
+
 /** Text made by scion itself: a source like any other. */
-const sampleSource = z.strictObject({ sample: z.enum(['en', 'zh']).describe('the generated corpus in this language') });
+const sampleSource = z.strictObject({ sample: z.enum(SAMPLE_PARTS).describe('the generated corpus: English, Chinese, Chinese facts') });
 
 const source = z.union([sampleSource, buildSchema.shape.data.element], { error: 'a path, {path or paths, category, lang, fields}, or {sample: en}' });
 
@@ -115,8 +120,18 @@ const stageFields = {
   ema: z.number().min(0).lt(1).default(0).describe('decay of an average of the weights'),
   outlier: z.number().min(0).default(0).describe('skip steps whose gradient norm is so many times the median; 0: off'),
   stopAfterBad: z.int().min(1).max(64).default(5).describe('steps with NaN or infinity in a row'),
-  validate: z.strictObject({ every: z.int().min(0).default(100), prompts: z.array(z.string()).max(20).default([]) }).prefault({}),
-  save: z.strictObject({ every: z.int().min(0).default(100), keep: z.int().min(1).default(1) }).prefault({}),
+  validate: z
+    .strictObject({
+      every: z.int().min(0).optional().describe('steps; by default so that it takes a fiftieth of the arithmetic'),
+      prompts: z.array(z.string()).max(20).default([]),
+    })
+    .prefault({}),
+  save: z
+    .strictObject({
+      every: z.int().min(0).optional().describe('steps; by default 100, or fewer saves where they would take more than 2 % of the time'),
+      keep: z.int().min(1).default(1),
+    })
+    .prefault({}),
 };
 
 const budgets = (stage: { tokens?: number; epochs?: number; steps?: number }): boolean =>
@@ -173,6 +188,7 @@ export const recipeSchema = z
       .strictObject({
         size: z.int().min(1).optional().describe('rows of the tokenizer in all'),
         add: z.int().min(1).optional().describe('or so many more'),
+        fewer: z.boolean().default(false).describe('take fewer where the documents hold no more'),
         tokenizer: z.string().min(1).optional().describe('or a tokenizer that was grown before'),
         minCount: z.number().min(1).default(2),
         maxPieceLength: z.int().min(1).default(16),
@@ -188,7 +204,7 @@ export const recipeSchema = z
       .prefault({})
       .describe('how rows of new pieces begin'),
     stages: z.array(stageSchema).min(1, 'a run has at least one stage').max(100),
-    evaluate: z.strictObject({ questions: z.array(questionSet).default([]), method: z.enum(['sum', 'token', 'byte']).default('byte') }).prefault({}),
+    evaluate: z.strictObject({ questions: z.array(questionSet).default([]), method: z.enum(CHOICE_METHODS).default('sum') }).prefault({}),
     export: z.strictObject({ dtype: z.enum(['f32', 'f16', 'bf16']).default('f32') }).prefault({}),
   })
   .refine((r) => new Set([...r.stages.map(({ name }) => name), 'base']).size === r.stages.length + 1, {

@@ -8,6 +8,7 @@ import { host } from '../../host/index.ts';
 import { readRecipeFile } from '../../recipe/read.ts';
 import type { RecipeResult } from '../../recipe/run.ts';
 import { runRecipe } from '../../recipe/run.ts';
+import { summaryTables, tableLines } from '../../recipe/summary.ts';
 import type { Command, Context } from '../command.ts';
 import { duration, si } from '../status.ts';
 import { statusHooks } from '../training.ts';
@@ -44,6 +45,18 @@ export function runProgress({ print, status }: Context): Pick<Parameters<typeof 
   };
 }
 
+/** Answers before the graft and after it, by question set. */
+function questionFigures(result: RecipeResult): Record<string, unknown> {
+  const before = result.baseStage?.questions ?? result.baseAnswers ?? {};
+  const after = result.stages.at(-1)?.questions ?? {};
+  return Object.fromEntries(
+    Object.entries(after).map(([name, { n, accuracy, interval, chance, commonest }]) => [
+      name,
+      { before: before[name]?.accuracy ?? null, after: accuracy, interval, n, chance, commonest },
+    ]),
+  );
+}
+
 /** A run in figures, for `--json`. */
 export function runFiguresOf(result: RecipeResult, out: string): Record<string, unknown> {
   const stages = [...(result.baseStage ? [result.baseStage] : []), ...result.stages];
@@ -51,12 +64,29 @@ export function runFiguresOf(result: RecipeResult, out: string): Record<string, 
     out,
     cached: result.cached,
     stages: stages.map(({ name, steps, tokens, seconds, valBitsPerByte }) => ({ name, steps, tokens, seconds, valBitsPerByte })),
+    questions: questionFigures(result),
     skippedSteps: result.skipped,
     checkpoint: joinPath(out, result.checkpoint),
     model: joinPath(out, result.model),
     report: joinPath(out, 'report.html'),
     seconds: result.seconds,
   };
+}
+
+/** What a run came to, in lines. */
+export function printRun({ print }: Context, made: RecipeResult, out: string): void {
+  for (const stage of [...(made.baseStage ? [made.baseStage] : []), ...made.stages]) {
+    print(
+      `${stage.name.padEnd(12)} ${stage.steps} steps, ${si(stage.tokens)} tokens, loss ${stage.firstLoss?.toFixed(3) ?? '–'} → ${stage.lastLoss?.toFixed(3) ?? '–'}, ${si(stage.tokensPerSecond)} tokens/s`,
+    );
+  }
+  for (const table of summaryTables(made)) {
+    print('');
+    for (const line of tableLines(table)) print(line);
+  }
+  print('');
+  print(`report ${joinPath(out, 'report.html')}`);
+  print(made.cached ? `nothing was left to do: ${joinPath(out, made.model)}` : `done in ${duration(made.seconds)}: ${joinPath(out, made.model)}`);
 }
 
 export const command: Command = {
@@ -71,7 +101,7 @@ export const command: Command = {
   },
   examples: ['scion run recipes/graft-zh.yaml', 'scion run recipes/graft-zh.yaml --out runs/zh --fresh'],
   async run(context) {
-    const { flags, print, result, stop } = context;
+    const { flags, result, stop } = context;
     const [path, ...others] = flags.words;
     if (path === undefined || others.length > 0) throw new ScionError('usage', 'scion run takes one recipe, for example: scion run recipes/graft-zh.yaml');
     const machine = await host();
@@ -88,12 +118,7 @@ export const command: Command = {
       stop,
       ...runProgress(context),
     });
-    for (const stage of [...(made.baseStage ? [made.baseStage] : []), ...made.stages]) {
-      print(
-        `${stage.name.padEnd(12)} ${stage.steps} steps, ${si(stage.tokens)} tokens, loss ${stage.firstLoss?.toFixed(3) ?? '–'} → ${stage.lastLoss?.toFixed(3) ?? '–'}, ${si(stage.tokensPerSecond)} tokens/s`,
-      );
-    }
-    print(made.cached ? `nothing was left to do: ${joinPath(out, made.model)}` : `done in ${duration(made.seconds)}: ${joinPath(out, made.model)}`);
+    printRun(context, made, out);
     result(runFiguresOf(made, out));
   },
 };

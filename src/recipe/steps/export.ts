@@ -6,7 +6,7 @@ import { replaceFolder } from '../../host/replace-folder.ts';
 import { loadTokenizer, saveTokenizer } from '../../text/tokenizer.ts';
 import type { Step } from '../engine.ts';
 import type { ModelAt, RunContext, TokenizerResult } from './context.ts';
-import { openModel } from './stage.ts';
+import { openModel } from './open-model.ts';
 
 export interface ExportResult {
   readonly path: string;

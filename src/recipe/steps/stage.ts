@@ -5,22 +5,26 @@
  */
 import { ScionError } from '../../base/errors.ts';
 import { joinPath } from '../../base/path.ts';
-import { importHf } from '../../checkpoint/hf.ts';
-import { findLatest, type OpenCheckpoint, openCheckpoint } from '../../checkpoint/load.ts';
-import type { ReadParameter } from '../../checkpoint/source.ts';
+import { findLatest, type OpenCheckpoint } from '../../checkpoint/load.ts';
+import { streamDocuments } from '../../data/documents.ts';
 import { openPacked } from '../../data/packed/open.ts';
 import { tokenizerHash } from '../../data/packed/token-shard.ts';
 import type { LlamaConfig } from '../../nn/config.ts';
 import type { Schedule } from '../../optim/schedule.ts';
 import { STEP } from '../../tensor/ops/step_state.ts';
-import { loadTokenizer } from '../../text/tokenizer.ts';
-import { packedRunData } from '../../train/data.ts';
+import { loadTokenizer, type Tokenizer } from '../../text/tokenizer.ts';
+import { packedRunData, prepareHeldOut } from '../../train/data.ts';
+import type { HeldOut, RunText } from '../../train/held-out.ts';
+import { VALIDATION_BYTES } from '../../train/held-out.ts';
 import type { OptimizerSpec, TrainSetup } from '../../train/programs.ts';
 import { Run } from '../../train/run.ts';
 import type { CarriedOptimizer } from '../../train/stepper.ts';
+import type { ValidationReport } from '../../train/trainer.ts';
 import type { Step } from '../engine.ts';
 import type { RecipeStage } from '../schema.ts';
-import type { ModelAt, PacksResult, RunContext, TokenizerResult } from './context.ts';
+import type { DocumentsResult, ModelAt, PacksResult, RunContext, TokenizerResult } from './context.ts';
+import { openModel } from './open-model.ts';
+import { type Answers, askAll } from './questions.ts';
 
 /** What a stage gives. Losses in nats a label. */
 export interface StageResult {
@@ -41,6 +45,8 @@ export interface StageResult {
   /** Of the last validation. */
   readonly valBitsPerByte: Readonly<Record<string, number>>;
   readonly valBitsPerByteBefore: Readonly<Record<string, number>>;
+  /** By question set, with the weights that the stage ends with. */
+  readonly questions: Answers;
   readonly curve: readonly (readonly [number, number])[];
   /** Folder of the last checkpoint, below the run. */
   readonly checkpoint: string;
@@ -92,7 +98,7 @@ function optimizerOf({ optimizer: o }: RecipeStage): OptimizerSpec {
 }
 
 /** What is planned for a stage on a model of this config; `firstNew` is where new rows begin. */
-export function stageSetup(stage: RecipeStage, model: LlamaConfig): TrainSetup {
+export function stageSetup(stage: RecipeStage, model: LlamaConfig, _firstNew: number | null): TrainSetup {
   return {
     model,
     precision: stage.precision,
@@ -102,13 +108,8 @@ export function stageSetup(stage: RecipeStage, model: LlamaConfig): TrainSetup {
     clip: stage.clip,
     recompute: stage.recompute,
     ...(stage.zLoss > 0 ? { zLoss: stage.zLoss } : {}),
+    ...(stage.outlier > 0 ? { outlier: stage.outlier } : {}),
   };
-}
-
-/** Opens weights wherever they are. */
-export async function openModel(context: RunContext, at: ModelAt): Promise<{ readonly read: ReadParameter; close(): Promise<void> } | OpenCheckpoint> {
-  const path = joinPath(context.dir, at.path);
-  return at.kind === 'folder' ? importHf(context.host.files, path) : openCheckpoint(context.host.files, path);
 }
 
 const isCheckpoint = (source: object): source is OpenCheckpoint => 'moment' in source;
@@ -121,7 +122,27 @@ export interface StageInputs {
   readonly packs: PacksResult;
   readonly steps: number;
   readonly schedule: Schedule;
+  /** Held-out documents, of every category that any stage learns. */
+  readonly validation: DocumentsResult['validation'];
 }
+
+/** Held-out text, packed for a stage; null where there is none. */
+async function heldOut(
+  context: RunContext,
+  words: Tokenizer,
+  validation: DocumentsResult['validation'],
+  tokens: number,
+  window: number,
+): Promise<HeldOut | null> {
+  const texts: RunText[] = [];
+  for (const { category, path } of validation) {
+    for await (const { text } of streamDocuments(context.host.files, [joinPath(context.dir, path)])) texts.push({ category, text });
+  }
+  return texts.length === 0 ? null : prepareHeldOut(words, texts, { tokens, window, limits: { bytes: VALIDATION_BYTES } });
+}
+
+const bitsOf = (report: ValidationReport | null): Record<string, number> =>
+  Object.fromEntries(Object.entries(report?.byCategory ?? {}).map(([category, { bitsPerByte }]) => [category, bitsPerByte]));
 
 /** Trains a stage. */
 export function stageStep(context: RunContext, stage: RecipeStage, inputs: () => StageInputs): Step<StageResult> {
@@ -138,7 +159,7 @@ export function stageStep(context: RunContext, stage: RecipeStage, inputs: () =>
       return { config, shape, steps, schedule, model: model?.key ?? null, packs: packs.fingerprint, seed: recipe.seed };
     },
     async run(progress) {
-      const { config: shape, model, tokenizer, packs, steps, schedule } = inputs();
+      const { config: shape, model, tokenizer, packs, steps, schedule, validation } = inputs();
       const words = await loadTokenizer(host.files, joinPath(dir, tokenizer.path));
       const opened = await openPacked(host.files, joinPath(dir, packs.folder), {
         T: stage.length,
@@ -147,21 +168,24 @@ export function stageStep(context: RunContext, stage: RecipeStage, inputs: () =>
       });
       const source = model === null ? null : await openModel(context, model);
       const facts = { steps, plannedBytes: 0 };
+      const window = shape.slidingWindow ?? 0;
       progress('planning');
       let run: Run | null = null;
       try {
         run = await Run.open({
-          setup: stageSetup(stage, shape),
+          setup: stageSetup(stage, shape, tokenizer.firstNew),
           schedule,
           steps,
           accumulate: stage.accumulate,
-          data: packedRunData(opened, { window: shape.slidingWindow ?? 0, validation: null }),
+          data: packedRunData(opened, { window, validation: await heldOut(context, words, validation, stage.length, window) }),
           tokenizer: words,
           seed: recipe.seed,
           ...(source ? { initial: source.read } : {}),
           ...(stage.optimizer.carry && source && isCheckpoint(source) ? { carried: await carriedFrom(source) } : {}),
-          validateEvery: validate.every,
-          saveEvery: save.every,
+          ...(validate.every === undefined ? {} : { validateEvery: validate.every }),
+          ...(save.every === undefined ? {} : { saveEvery: save.every }),
+          ...(tokenizer.firstNew === null ? {} : { firstRow: tokenizer.firstNew }),
+          ...(validate.prompts.length > 0 ? { prompts: validate.prompts } : {}),
           keep: save.keep,
           out: joinPath(dir, folder),
           resume: true,
@@ -193,8 +217,9 @@ export function stageStep(context: RunContext, stage: RecipeStage, inputs: () =>
           peakBytesMeasured: run.trainer.stepper.device.peakBytes,
           valBitsPerByteFirst: trained.firstValidation?.bitsPerByte ?? null,
           valBitsPerByteLast: trained.lastValidation?.bitsPerByte ?? null,
-          valBitsPerByte: {},
-          valBitsPerByteBefore: {},
+          valBitsPerByte: bitsOf(trained.lastValidation),
+          valBitsPerByteBefore: bitsOf(trained.firstValidation),
+          questions: await askAll(context, run, words),
           curve: trained.curve,
           checkpoint: found.path.slice(dir.length + 1),
         };

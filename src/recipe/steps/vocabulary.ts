@@ -92,13 +92,13 @@ export function vocabStep(
         onProgress: progress,
         stop: context.stop,
       });
-      if (learnt.pieces.length < size - opened.size) {
+      if (learnt.pieces.length < size - opened.size && !config.fewer) {
         throw new ScionError(
           'input',
           `vocab asks for ${size - opened.size} new pieces, but the documents hold only ${learnt.pieces.length} worth having (in ${learnt.scripts.join(', ')}); ask for at most add: ${learnt.pieces.length}, or give more data`,
         );
       }
-      const grown = opened.grow(learnt.pieces, size, learnt.scripts.includes('Latin'));
+      const grown = opened.grow(learnt.pieces, Math.min(size, opened.size + learnt.pieces.length), learnt.scripts.includes('Latin'));
       const { pieces: _, ...facts } = learnt;
       const made = grown.files({ scion: context.version, learnt: facts }, new Map());
       await writeTokenizerFolder(files, out, made.files, { force: true });

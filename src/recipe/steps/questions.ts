@@ -1,0 +1,140 @@
+/**
+ * Questions asked of a model where it stands: the sets a recipe names, answered by likelihood. The generator borrows the
+ * run's weights, so asking costs its caches and programs alone.
+ */
+import { ScionError } from '../../base/errors.ts';
+import { joinPath } from '../../base/path.ts';
+import { sampleChoiceQuestions } from '../../data/sample/choices.ts';
+import { askChoices, type ChoiceQuestion, commonestAnswer } from '../../eval/choice.ts';
+import type { Interval } from '../../eval/interval.ts';
+import { readJsonl } from '../../formats/jsonl.ts';
+import { GpuDevice } from '../../gpu/device.ts';
+import { Generator } from '../../infer/generator.ts';
+import { loadTokenizer, type Tokenizer } from '../../text/tokenizer.ts';
+import type { Run } from '../../train/run.ts';
+import type { Step } from '../engine.ts';
+import type { ModelAt, RunContext, TokenizerResult } from './context.ts';
+import { modelKey } from './model-key.ts';
+import { openModel } from './open-model.ts';
+
+/** How a set was answered. */
+export interface Answer {
+  readonly n: number;
+  readonly accuracy: number;
+  readonly interval: Interval;
+  /** Of guessing. */
+  readonly chance: number;
+  /** Of always taking the option that is most often right in its category. */
+  readonly commonest: number;
+}
+
+/** By name of the set. */
+export type Answers = Readonly<Record<string, Answer>>;
+
+/** Rows of a scoring pass. */
+const ROWS = 8;
+
+async function fileQuestions(context: RunContext, path: string): Promise<ChoiceQuestion[]> {
+  const out: ChoiceQuestion[] = [];
+  const reader = await context.host.files.open(path);
+  try {
+    for await (const { value, line } of readJsonl(reader, { name: path })) {
+      const { id, category, prompt, options, answer, cue } = (value ?? {}) as Record<string, unknown>;
+      const list = Array.isArray(options) && options.every((option) => typeof option === 'string') ? (options as string[]) : null;
+      const correct = typeof answer === 'number' ? answer : (list?.indexOf(String(answer)) ?? -1);
+      if (typeof prompt !== 'string' || list === null || correct < 0 || correct >= list.length)
+        throw new ScionError('input', `${path}:${line}: a question has prompt, options (texts) and answer (one of them, or its index from 0)`, { path, line });
+      out.push({
+        id: typeof id === 'string' ? id : `${path}:${line}`,
+        category: typeof category === 'string' ? category : '',
+        prompt,
+        options: list,
+        correct,
+        ...(typeof cue === 'string' ? { cue } : {}),
+      });
+    }
+  } finally {
+    await reader.close();
+  }
+  return out;
+}
+
+/** The sets of a recipe. */
+export async function questionSets(context: RunContext): Promise<{ readonly name: string; readonly questions: readonly ChoiceQuestion[] }[]> {
+  return Promise.all(
+    context.recipe.evaluate.questions.map(async (set) => ({
+      name: set.name,
+      questions: 'sample' in set ? sampleChoiceQuestions(set.sample) : await fileQuestions(context, joinPath(context.host.cwd, set.path)),
+    })),
+  );
+}
+
+/** How often each option is right, by category: all that the commonest-answer baseline knows. */
+function answerCounts(questions: readonly ChoiceQuestion[]): Map<string, Map<string, number>> {
+  const counts = new Map<string, Map<string, number>>();
+  for (const { category, options, correct } of questions) {
+    const own = counts.get(category) ?? new Map<string, number>();
+    counts.set(category, own);
+    own.set(options[correct], (own.get(options[correct]) ?? 0) + 1);
+  }
+  return counts;
+}
+
+/** Asks every set of the recipe. */
+async function askSets(context: RunContext, generator: Generator, tokenizer: Tokenizer): Promise<Answers> {
+  const out: Record<string, Answer> = {};
+  for (const { name, questions } of await questionSets(context)) {
+    const report = await askChoices(generator, tokenizer, questions);
+    const { accuracy, interval } = report.methods[context.recipe.evaluate.method];
+    out[name] = { n: report.n, accuracy, interval, chance: report.chance, commonest: commonestAnswer(questions, answerCounts(questions)) };
+  }
+  return out;
+}
+
+/** Asks with the weights of an open run. */
+export async function askAll(context: RunContext, run: Run, tokenizer: Tokenizer): Promise<Answers> {
+  if (context.recipe.evaluate.questions.length === 0) return {};
+  const { model, tokens, precision } = run.options.setup;
+  const generator = Generator.attach(run.trainer.stepper.session, model, { precision, capacity: tokens, score: { batch: ROWS, tokens } });
+  try {
+    return await askSets(context, generator, tokenizer);
+  } finally {
+    generator.destroy();
+  }
+}
+
+/** Asks a base that was not trained here, before anything is changed: what the table calls before. */
+export function baseQuestionsStep(context: RunContext, model: () => ModelAt, tokenizer: () => TokenizerResult): Step<Answers> {
+  const { host, dir, recipe } = context;
+  return {
+    id: 'base.questions',
+    title: 'ask the base',
+    owns: [],
+    inputs: async () => ({
+      evaluate: recipe.evaluate,
+      files: await Promise.all(recipe.evaluate.questions.map((set) => ('path' in set ? modelKey(host, set.path) : set.sample))),
+      model: model().key,
+    }),
+    async run() {
+      const at = model();
+      const tokens = Math.min(at.config.maxPositions, ...recipe.stages.map(({ length }) => length));
+      const words = await loadTokenizer(host.files, joinPath(dir, tokenizer().path));
+      const device = await GpuDevice.open(context.device);
+      try {
+        const source = await openModel(context, at);
+        try {
+          const generator = await Generator.open(device, at.config, source.read, { precision: 'f32', capacity: tokens, score: { batch: ROWS, tokens } });
+          try {
+            return await askSets(context, generator, words);
+          } finally {
+            generator.destroy();
+          }
+        } finally {
+          await source.close();
+        }
+      } finally {
+        device.destroy();
+      }
+    },
+  };
+}
