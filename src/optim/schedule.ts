@@ -19,6 +19,8 @@ export interface Schedule {
   readonly decayShare?: number;
   /** Steps of earlier stages that this one continues: its step s is step s + offset of the schedule. */
   readonly offset?: number;
+  /** Share of all steps at the end that stay at the minimum, so that one sees whether the loss has come to rest. Default 0. */
+  readonly settle?: number;
 }
 
 /**
@@ -27,9 +29,9 @@ export interface Schedule {
  */
 export function learningRate(schedule: Schedule, step: number): number {
   const s = step + (schedule.offset ?? 0);
-  const { kind, peak, warmup, steps, minimum = 0.1, decayShare = 0.1 } = schedule;
+  const { kind, peak, warmup, steps, minimum = 0.1, decayShare = 0.1, settle = 0 } = schedule;
   if (warmup > 0 && s < warmup) return (peak * (s + 1)) / warmup;
-  const span = Math.max(1, steps - warmup);
+  const span = Math.max(1, steps * (1 - settle) - warmup);
   const done = Math.min(1, (s - warmup) / span);
   switch (kind) {
     case 'constant':
@@ -56,5 +58,6 @@ export function checkSchedule(s: Schedule): Schedule {
   if (!Number.isInteger(s.steps) || s.steps < 1) bad(`steps must be a positive integer, got ${s.steps}`);
   if (!Number.isInteger(s.warmup) || s.warmup < 0) bad(`warmup must be an integer of 0 or more, got ${s.warmup}`);
   if (s.minimum !== undefined && !(s.minimum >= 0 && s.minimum <= 1)) bad(`minimum is a share of the peak from 0 to 1, got ${s.minimum}`);
+  if (s.settle !== undefined && !(s.settle >= 0 && s.settle < 1)) bad(`settle is a share of the steps from 0 to below 1, got ${s.settle}`);
   return s;
 }

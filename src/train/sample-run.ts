@@ -3,6 +3,7 @@
  * are chosen so that two CPU cores finish in minutes and the model still passes an order-5 byte n-gram model.
  */
 import { ByteNgram } from '../data/ngram.ts';
+import { GRAFT_TEXTS, type GraftCategory, type GraftOptions, sampleGraftDocuments } from '../data/sample/graft.ts';
 import { type SampleQuestion, sampleQuestions, sampleSplits } from '../data/sample/index.ts';
 import { makeConfig } from '../nn/config.ts';
 import type { Schedule } from '../optim/schedule.ts';
@@ -82,4 +83,76 @@ export function sampleProbes(): SampleQuestion[] {
   const core = sampleQuestions().filter((q) => q.core && q.form === 'sentence');
   const pick = (lang: string, count: number) => core.filter((q) => q.lang === lang && q.category === 'capital').slice(0, count);
   return [...pick('en', 2), ...pick('zh', 1)];
+}
+
+/** A stage of the sample's graft: what is mixed, how long, at which rates. */
+export interface SampleGraftStage {
+  readonly name: string;
+  readonly schedule: Schedule;
+  /** Shares of packs by category; they add up to 1. */
+  readonly mix: Readonly<Partial<Record<GraftCategory, number>>>;
+}
+
+/** The sample's graft as data. Base and stages start their optimizer anew. */
+export interface SampleGraft {
+  /** What the texts are generated with. */
+  readonly texts: GraftOptions;
+  readonly model: Pick<SampleSize, 'hidden' | 'intermediate' | 'layers' | 'heads' | 'tokens' | 'batch'> & {
+    readonly initializerRange: number;
+    readonly decay: number;
+  };
+  /** Pieces learnt on English, and rows after Chinese ones have joined them. */
+  readonly basePieces: number;
+  readonly grownPieces: number;
+  readonly base: SampleGraftStage;
+  readonly stages: readonly SampleGraftStage[];
+}
+
+/**
+ * The graft of `npm start`, made so that two CPU cores finish it in less than five minutes. The base rests for its last fifth at a rate that hardly moves it; `inject` warms up
+ * again on mostly Chinese with a share of the old English in it, `replay` cools down on mostly English, which takes back what the warm
+ * rates undid. docs/experiments/sample-graft.md says what was tried.
+ */
+export const SAMPLE_GRAFT: SampleGraft = {
+  texts: GRAFT_TEXTS,
+  model: { hidden: 64, intermediate: 172, layers: 2, heads: 4, tokens: 128, batch: 4, initializerRange: 0.06, decay: 0.05 },
+  basePieces: 1024,
+  grownPieces: 1792,
+  base: { name: 'base', schedule: { kind: 'cosine', peak: 0.01, warmup: 50, steps: 1000, minimum: 0.005, settle: 0.2 }, mix: { en: 1 } },
+  stages: [
+    { name: 'inject', schedule: { kind: 'cosine', peak: 0.005, warmup: 20, steps: 350, minimum: 0.6 }, mix: { zh: 0.25, facts: 0.4, en: 0.35 } },
+    { name: 'replay', schedule: { kind: 'cosine', peak: 0.003, warmup: 0, steps: 600, minimum: 0.01 }, mix: { en: 0.6, zh: 0.1, facts: 0.3 } },
+  ],
+};
+
+/** Texts of the graft by category, for training and to measure on. */
+export function sampleGraftTexts(graft: SampleGraft): Record<'train' | 'validation', Record<GraftCategory, string[]>> {
+  const { train, validation } = sampleGraftDocuments(graft.texts);
+  const texts = (side: Record<GraftCategory, { target: string }[]>) => ({
+    en: side.en.map((d) => d.target),
+    zh: side.zh.map((d) => d.target),
+    facts: side.facts.map((d) => d.target),
+  });
+  return { train: texts(train), validation: texts(validation) };
+}
+
+/**
+ * The same graft without replay: no old category in any stage, the same number of packs of each new one, at the same rates. A stage is shorter by what
+ * is left out, so that Chinese is learnt from the same tokens and nothing but the English is missing.
+ */
+export function withoutReplay(stages: readonly SampleGraftStage[], old: readonly GraftCategory[] = ['en']): SampleGraftStage[] {
+  return stages.flatMap((stage) => {
+    const kept = Object.entries(stage.mix).filter(([category]) => !old.includes(category as GraftCategory));
+    const share = kept.reduce((sum, [, part]) => sum + part, 0);
+    if (share === 0) return [];
+    const { schedule } = stage;
+    const steps = Math.round(schedule.steps * share);
+    return [
+      {
+        name: `${stage.name}-no-replay`,
+        schedule: { ...schedule, steps, warmup: Math.round(schedule.warmup * share) },
+        mix: Object.fromEntries(kept.map(([category, part]) => [category, part / share])),
+      },
+    ];
+  });
 }

@@ -72,11 +72,14 @@ export class Teller {
   readonly lang: Lang;
   readonly split: Split;
   readonly random: Random;
+  /** Null: all there is, by Zipf's law. A number: only the first so many topics of a kind and facts of a relation, all alike. */
+  readonly reach: number | null;
 
-  constructor(random: Random, lang: Lang, split: Split) {
+  constructor(random: Random, lang: Lang, split: Split, reach: number | null = null) {
     this.random = random;
     this.lang = lang;
     this.split = split;
+    this.reach = reach;
   }
 
   /** One of the items. */
@@ -135,6 +138,7 @@ export class Teller {
 
   /** Draws without replacement by weight 1 / (rank + offset). */
   private frequent<T>(items: readonly T[], n: number, offset: number): T[] {
+    if (this.reach !== null) return this.some(items.slice(0, this.reach), n);
     const left = items.map((item, i) => ({ item, weight: 1 / (i + offset) }));
     const out: T[] = [];
     while (out.length < n && left.length > 0) {
