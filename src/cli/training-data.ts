@@ -5,7 +5,7 @@
  */
 import { ScionError } from '../base/errors.ts';
 import { joinPath } from '../base/path.ts';
-import { readCategorised } from '../data/categories.ts';
+import { type CategorisedText, readCategorised } from '../data/categories.ts';
 import { splitByHash } from '../data/loader.ts';
 import { isPackedFolder } from '../data/packed/manifest.ts';
 import { openPacked } from '../data/packed/open.ts';
@@ -39,6 +39,16 @@ export interface TrainingData {
   readonly tokens: number;
   /** What a resume must find again. */
   readonly about: Readonly<Record<string, unknown>>;
+}
+
+/** Each category split by the hash of its texts, so that none goes unmeasured; a category of one text stays whole. */
+function splitCategories(texts: readonly CategorisedText[], share: number): { train: CategorisedText[]; validation: CategorisedText[] } {
+  const held = new Set<CategorisedText>();
+  for (const category of new Set(texts.map((t) => t.category))) {
+    const own = texts.filter((t) => t.category === category);
+    for (const text of splitByHash(own, (t) => t.text, share).validation) held.add(text);
+  }
+  return { train: texts.filter((t) => !held.has(t)), validation: texts.filter((t) => held.has(t)) };
 }
 
 /** Reads and packs texts, or opens packed data. Throws `usage` and `input` where the parts do not belong together. */
@@ -77,7 +87,7 @@ export async function trainingData(files: HostFiles, request: TrainingDataReques
     return { tokenizer, data: packedRunData(packs, { window, validation }), tokens, about: { packed: packs.fingerprint } };
   }
   const documents = await readCategorised(files, patterns);
-  const split = heldTexts === null ? splitByHash(documents, (d) => d.text, flags.number('validation-share')) : null;
+  const split = heldTexts === null ? splitCategories(documents, flags.number('validation-share') ?? 0) : null;
   const train = split?.train ?? documents;
   const validation = heldTexts ?? split?.validation ?? [];
   let tokenizer: Tokenizer;

@@ -72,7 +72,7 @@ export function byCategory(texts: readonly RunText[]): Map<string, string[]> {
 
 /**
  * A sample of texts within the limits, at least one: those with the lowest hashes, in their own order. A text that would
- * pass the limit of bytes ends the choice, unless it is the first.
+ * pass the limit of bytes ends the choice; if it is the first, it is cut to it.
  */
 export function chooseByHash(texts: readonly string[], limits: HeldOutLimits): string[] {
   const { bytes = Number.POSITIVE_INFINITY, documents = Number.POSITIVE_INFINITY } = limits;
@@ -80,14 +80,28 @@ export function chooseByHash(texts: readonly string[], limits: HeldOutLimits): s
     throw new ScionError('usage', `held-out text: a category needs at least 1 document and 1 byte, got ${documents}, ${bytes}`);
   const order = texts.map((text, i) => ({ i, hash: hash32(text, 0x76616c) })).sort((a, b) => a.hash - b.hash || a.i - b.i);
   const chosen: number[] = [];
+  let cut: string | null = null;
   let held = 0;
   for (const { i } of order) {
     const size = encoder.encode(texts[i]).length;
     if (chosen.length >= documents || (chosen.length > 0 && held + size > bytes)) break;
+    if (size > bytes) cut = cutTo(texts[i], bytes);
     chosen.push(i);
     held += size;
   }
-  return chosen.sort((a, b) => a - b).map((i) => texts[i]);
+  return cut === null ? chosen.sort((a, b) => a - b).map((i) => texts[i]) : [cut];
+}
+
+/** The beginning of a text that takes at most so many bytes of UTF-8, at least one character. */
+function cutTo(text: string, bytes: number): string {
+  let end = 0;
+  let held = 0;
+  for (const character of text) {
+    held += encoder.encode(character).length;
+    if (held > bytes && end > 0) break;
+    end += character.length;
+  }
+  return text.slice(0, end);
 }
 
 /** Batches of B packs over all sets, the last filled up with empty rows; and which set each row belongs to. */

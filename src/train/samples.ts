@@ -24,8 +24,14 @@ export interface SampleRequest {
 /** Prompts that are written side by side. */
 const MOST_AT_ONCE = 8;
 
+/** What was written, and the bytes that writing took on the device beside the run's own. */
+export interface WrittenSamples {
+  readonly samples: readonly TextSample[];
+  readonly bytes: number;
+}
+
 /** A continuation of every prompt. A prompt that is too long for the context is cut at its front. */
-export async function writeSamples(stepper: Stepper, request: SampleRequest): Promise<TextSample[]> {
+export async function writeSamples(stepper: Stepper, request: SampleRequest): Promise<WrittenSamples> {
   const { tokenizer, prompts, maxNewTokens = 24 } = request;
   const { model, precision, tokens } = stepper.setup;
   const fresh = Math.min(maxNewTokens, tokens - 1);
@@ -45,7 +51,7 @@ export async function writeSamples(stepper: Stepper, request: SampleRequest): Pr
         texts.push(tokenizer.decode([...start, ...written[i]]).slice(tokenizer.decode(start).length));
       });
     }
-    return prompts.map((prompt, i) => ({ prompt, text: texts[i] }));
+    return { samples: prompts.map((prompt, i) => ({ prompt, text: texts[i] })), bytes: generator.memory.total };
   } finally {
     generator.destroy();
   }

@@ -141,6 +141,8 @@ export interface TrainResult {
   readonly tokensPerSecond: number;
   readonly flopsPerSecond: number;
   readonly skippedSteps: number;
+  /** What samples took on the device while they were written; comes on top of the plan. */
+  readonly sampleBytes: number;
   readonly seconds: TrainSeconds;
   readonly curve: readonly (readonly [number, number])[];
   readonly checkpoint: string | null;
@@ -176,6 +178,7 @@ export class Trainer {
   private busyTokens = 0;
   private busyFlops = 0;
   private skipped = 0;
+  private sampleBytes = 0;
   private guard: OutlierGuard | null = null;
   private rows: RowWatch | null = null;
   private seconds = { steps: 0, validation: 0, saving: 0 };
@@ -390,7 +393,9 @@ export class Trainer {
     const { samples, hooks } = this.options;
     if (!samples || samples.prompts.length === 0) return [];
     try {
-      return await writeSamples(this.stepper, samples);
+      const written = await writeSamples(this.stepper, samples);
+      this.sampleBytes = written.bytes;
+      return written.samples;
     } catch (error) {
       if (!isScionError(error) || error.kind === 'lost') throw error;
       hooks?.onEvent?.({ kind: 'sample-failed', step: this.stepper.attempted, message: `no samples at step ${this.stepper.attempted}: ${error.message}` });
@@ -431,6 +436,7 @@ export class Trainer {
       tokensPerSecond: this.busySeconds > 0 ? this.busyTokens / this.busySeconds : 0,
       flopsPerSecond: this.busySeconds > 0 ? this.busyFlops / this.busySeconds : 0,
       skippedSteps: this.skipped,
+      sampleBytes: this.sampleBytes,
       seconds: { ...this.seconds },
       curve: this.curve,
       checkpoint: this.lastPath,

@@ -155,7 +155,7 @@ export const command: Command = {
       result({
         ...(await runFigures(run, trained)),
         params: countParameters(setup.model),
-        peakBytesPlanned: run.plans.memory.total,
+        peakBytesPlanned: run.plans.memory.total + trained.sampleBytes,
         peakBytesMeasured: run.trainer.stepper.device.peakBytes,
         model,
         report: joinPath(out, REPORT_NAME),

@@ -3,7 +3,7 @@
  * a crash, and on another machine. No script: it opens from the disk, and while the run goes the page loads itself anew.
  */
 import { bytes, duration, si } from '../../base/format.ts';
-import { quoted, visibleHtml } from '../../base/markup.ts';
+import { clipped, quoted, visibleHtml } from '../../base/markup.ts';
 import { bucketStrip, coloursOf, current, lossByTokens, lossChart, smallCharts, typeChart, validationChart } from './charts.ts';
 import { StageLog } from './read-log.ts';
 import { STYLE } from './style.ts';
@@ -26,8 +26,11 @@ export interface ReportOptions {
 const RELOAD_SECONDS = 10;
 /** Samples of a prompt that are shown: the first and the last of these. */
 const MOST_SAMPLES = 9;
+const MOST_SAMPLE_CHARACTERS = 400;
 
 const thousands = (n: number): string => String(Math.round(n)).replace(/\B(?=(\d{3})+$)/g, ',');
+/** A text on one line, its line ends shown, at most so long. */
+const oneLine = (text: string): string => visibleHtml(clipped(text.replace(/\n+/g, ' ⏎ '), MOST_SAMPLE_CHARACTERS));
 const numberOf = (value: unknown): number | null => (typeof value === 'number' && Number.isFinite(value) ? value : null);
 
 /** A report that goes on reading where it stopped. Draw it as often as you like. */
@@ -173,7 +176,7 @@ function samples(line: Timeline): string {
   const tables = [...byPrompt].map(([prompt, all]) => {
     const shown = all.length <= MOST_SAMPLES ? all : [all[0], ...all.slice(1 - MOST_SAMPLES)];
     const rows = shown.map(
-      ({ when, text }) => `<tr><td>${visibleHtml(when)}</td><td dir="auto"><span class="prompt">${visibleHtml(prompt)}</span>${visibleHtml(text)}</td></tr>`,
+      ({ when, text }) => `<tr><td>${visibleHtml(when)}</td><td dir="auto"><span class="prompt">${oneLine(prompt)}</span>${oneLine(text)}</td></tr>`,
     );
     return `<table class="samples"><tr><th>written after</th><th></th></tr>${rows.join('')}</table>`;
   });

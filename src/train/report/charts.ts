@@ -32,10 +32,10 @@ function smoothed(line: Timeline, tokens = false): { x: number[]; values: number
 /** Skipped steps of all stages, at most some hundred. */
 const skippedAt = (line: Timeline): number[] => line.stages.flatMap(({ log, from }) => log.skipped.map(({ step }) => from + step)).slice(-300);
 
-/** Names of all stages' categories in the order they are met, each with its colour. */
+/** Names of all stages' categories in the order they are met, each with its colour; the first colour is that of all together. */
 export function coloursOf(line: Timeline): Map<string, string> {
   const names = line.stages.flatMap(({ log }) => [...log.validations.flatMap((v) => [...v.byCategory.keys()]), ...log.types.keys()]);
-  return new Map([...new Set(names)].map((name, i) => [name, `c${i % SERIES_COLOURS}`]));
+  return new Map([...new Set(names)].map((name, i) => [name, `c${1 + (i % (SERIES_COLOURS - 1))}`]));
 }
 
 /** Training loss over steps. */
