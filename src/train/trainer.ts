@@ -305,8 +305,10 @@ export class Trainer {
       enqueued = 0;
       used = 0;
       if (validate) await this.validate();
-      if (save && this.savedAt !== at) await this.save(at);
-      if (options.stop?.requested && at < steps) return this.result(true);
+      // The wish to stop may have come while the records were read: what is done is saved all the same.
+      const stopping = options.stop?.requested === true;
+      if ((save || (stopping && options.checkpointer !== null)) && this.savedAt !== at) await this.save(at);
+      if (stopping && at < steps) return this.result(true);
       since = machine.now();
     }
     return this.result(false);
