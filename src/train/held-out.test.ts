@@ -119,7 +119,7 @@ describe('losses by category', () => {
     }
     expect(types?.map((t) => t.labels)).toEqual(wanted.map((t) => t.labels));
     // f32 sums of some hundred numbers in another order.
-    types?.forEach((t, i) => expect(t.nll / wanted[i].nll).toBeCloseTo(1, 5));
+    for (const [i, t] of (types ?? []).entries()) expect(t.nll / wanted[i].nll).toBeCloseTo(1, 5);
     expect(types?.reduce((sum, t) => sum + t.labels, 0)).toBe(records.reduce((sum, r) => sum + r.tokens, 0));
     expect(new Set(wanted.map((t) => t.labels > 0))).toEqual(new Set([true]));
     // Read is reset.

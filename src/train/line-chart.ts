@@ -112,7 +112,8 @@ export function lineChart(chart: Chart): string {
     (y) =>
       `<line x1="${LEFT}" x2="${right}" y1="${n(py(y))}" y2="${n(py(y))}" class="grid"/><text x="${LEFT - 8}" y="${n(py(y) + 4)}" class="tick end">${quoted(format(y))}</text>`,
   );
-  const xTicks = ticks(firstX, lastX, width < WIDTH ? 4 : 7).map(
+  const whole = ticks(firstX, lastX, width < WIDTH ? 4 : 7).filter((value) => Number.isInteger(value));
+  const xTicks = whole.map(
     (value) =>
       `<line x1="${n(px(value))}" x2="${n(px(value))}" y1="${bottom}" y2="${bottom + 5}" class="axis"/><text x="${n(px(value))}" y="${bottom + 19}" class="tick middle">${thousands(value)}</text>${chart.second ? `<text x="${n(px(value))}" y="${bottom + 19 + SECOND}" class="tick middle">${quoted(chart.second.at(value))}</text>` : ''}`,
   );

@@ -3,6 +3,7 @@
  * what is new. Curves are thinned as they grow (neighbours are averaged), so memory and page stay small however long the
  * run. Steps that a resume ran again replace the earlier ones.
  */
+import { visible } from '../../base/markup.ts';
 import { joinPath } from '../../base/path.ts';
 import { readLines } from '../../formats/jsonl.ts';
 import { host } from '../../host/index.ts';
@@ -115,7 +116,7 @@ export class StageLog {
   private line = 1;
 
   constructor(name: string, dir: string) {
-    this.name = name;
+    this.name = visible(name);
     this.dir = dir;
   }
 
@@ -179,7 +180,7 @@ export class StageLog {
       this.facts = e;
       this.end = null;
     } else if (e.event === 'end') this.end = e;
-    else if (e.event !== 'save' && e.event !== 'skipped') {
+    else if (text(e.message) !== '' && e.event !== 'skipped') {
       this.events.push({ kind: text(e.event), step, message: text(e.message) });
       if (this.events.length > MOST_EVENTS) this.events.shift();
     }
@@ -218,7 +219,8 @@ export class StageLog {
     });
     if (this.points.length > MOST_POINTS) this.points = halved(this.points, joinSteps);
     if (skipped) this.skipped.push({ step, outlier: e.outlier === true });
-    for (const [name, value] of Object.entries(record(e.byType))) {
+    for (const [given, value] of Object.entries(record(e.byType))) {
+      const name = visible(given);
       const points = this.types.get(name) ?? [];
       points.push({ step, steps: 1, loss: number(record(value).loss) });
       this.types.set(name, points.length > MOST_POINTS ? halved(points, joinTypes) : points);
@@ -236,10 +238,12 @@ export class StageLog {
     const byCategory = new Map<string, number>();
     for (const [name, value] of Object.entries(record(e.byCategory))) {
       const bits = number(record(value).bitsPerByte);
-      if (bits !== null) byCategory.set(name, bits);
+      if (bits !== null) byCategory.set(visible(name), bits);
     }
     const moved = e.drift ? { new: number(record(e.drift).new), old: number(record(e.drift).old) } : null;
-    const samples = Array.isArray(e.samples) ? e.samples.map((s) => ({ prompt: text(record(s).prompt), text: text(record(s).text) })) : [];
+    const samples = (Array.isArray(e.samples) ? e.samples : []).flatMap((s) =>
+      text(record(s).prompt) === '' ? [] : [{ prompt: text(record(s).prompt), text: text(record(s).text) }],
+    );
     this.validations.push({ step, loss: number(e.loss), bitsPerByte: number(e.bitsPerByte), byCategory, moved, samples });
   }
 }
