@@ -13,6 +13,8 @@ export interface Series {
   readonly weight: 'main' | 'second' | 'side';
   /** Its own x, where it does not share the chart's. */
   readonly x?: readonly number[];
+  /** Places in `values` where the line begins anew. */
+  readonly breaks?: readonly number[];
   /** Class of its group, for a colour of its own. */
   readonly colour?: string;
 }
@@ -118,15 +120,19 @@ export function lineChart(chart: Chart): string {
       `<line x1="${n(px(value))}" x2="${n(px(value))}" y1="${bottom}" y2="${bottom + 5}" class="axis"/><text x="${n(px(value))}" y="${bottom + 19}" class="tick middle">${thousands(value)}</text>${chart.second ? `<text x="${n(px(value))}" y="${bottom + 19 + SECOND}" class="tick middle">${quoted(chart.second.at(value))}</text>` : ''}`,
   );
   const drawn = series
-    .map((one) => ({ ...one, points: one.values.flatMap((y, i) => (y === null ? [] : [{ x: px((one.x ?? x)[i]), y: py(y), at: (one.x ?? x)[i], value: y }])) }))
+    .map((one) => ({
+      ...one,
+      points: one.values.flatMap((y, i) => (y === null ? [] : [{ i, x: px((one.x ?? x)[i]), y: py(y), at: (one.x ?? x)[i], value: y }])),
+    }))
     .filter(({ points }) => points.length > 0);
   const heights = spread(
     drawn.map(({ points }) => points[points.length - 1].y),
     TOP,
     bottom,
   );
-  const lines = drawn.map(({ name, weight, colour, points }, i) => {
-    const path = points.map((p, k) => `${k === 0 ? 'M' : 'L'}${n(p.x)} ${n(p.y)}`).join('');
+  const lines = drawn.map(({ name, weight, colour, breaks = [], points }, i) => {
+    const begins = (k: number): boolean => k === 0 || breaks.some((at) => at > points[k - 1].i && at <= points[k].i);
+    const path = points.map((p, k) => `${begins(k) ? 'M' : 'L'}${n(p.x)} ${n(p.y)}`).join('');
     const end = points[points.length - 1];
     const dots = (dotted ? points : points.slice(-1)).map(
       (p) =>

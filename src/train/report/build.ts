@@ -143,16 +143,16 @@ function validationTable(line: Timeline): string {
     const first = log.validations[0];
     const last = log.validations[log.validations.length - 1];
     return [
-      { head: `${log.name}, step ${thousands(first.step)}`, v: first },
-      ...(last === first ? [] : [{ head: `${log.name}, step ${thousands(last.step)}`, v: last }]),
+      { head: `${log.name}, step ${thousands(first.step)}`, v: first, from: null },
+      ...(last === first ? [] : [{ head: `${log.name}, step ${thousands(last.step)}`, v: last, from: first }]),
     ];
   });
   const names = [...new Set(columns.flatMap(({ v }) => [...v.byCategory.keys()]))];
   const row = (name: string, of: (v: (typeof columns)[number]['v']) => number | null, mark = ''): string => {
-    const values = columns.map(({ v }) => of(v));
-    const first = values[0];
-    const cells = values.map((value, i) => {
-      const change = i > 0 && value !== null && first !== null ? (value < first ? ' class="better"' : value > first ? ' class="worse"' : '') : '';
+    const cells = columns.map(({ v, from }) => {
+      const value = of(v);
+      const first = from && of(from);
+      const change = value === null || first === null ? '' : value < first ? ' class="better"' : value > first ? ' class="worse"' : '';
       return `<td${change}>${value === null ? '' : value.toFixed(4)}</td>`;
     });
     return `<tr${mark}><td>${visibleHtml(name)}</td>${cells.join('')}</tr>`;

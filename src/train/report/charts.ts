@@ -5,18 +5,21 @@
 import { bytes, si } from '../../base/format.ts';
 import { quoted } from '../../base/markup.ts';
 import { CHART, lineChart, type Series } from '../line-chart.ts';
+import type { ValidationPoint } from './read-log.ts';
 import { SERIES_COLOURS } from './style.ts';
-import type { Placed, Timeline } from './timeline.ts';
+import type { Curve, Placed, Timeline } from './timeline.ts';
 
-const HALF = { width: 540, height: 250, right: 118 } as const;
-const percent = (share: number): string => `${(100 * share).toPrecision(3)} %`;
+const HALF = { width: 540, height: 250, right: 140 } as const;
+const percent = (share: number): string => (share === 0 ? '0' : `${(100 * share).toPrecision(3)} %`);
 
 /** A running mean over points, heavier where there are more of them; begins anew at every stage. */
-function smoothed(line: Timeline, tokens = false): { x: number[]; values: number[] } {
+function smoothed(line: Timeline, tokens = false): Curve {
   const x: number[] = [];
   const values: number[] = [];
+  const breaks: number[] = [];
   for (const { log, from, tokensFrom } of line.stages) {
     const points = log.points.filter(({ loss }) => loss !== null);
+    breaks.push(x.length);
     const keep = 1 - 1 / Math.max(1, Math.min(20, points.length / 12));
     let mean = 0;
     points.forEach((point, i) => {
@@ -26,7 +29,7 @@ function smoothed(line: Timeline, tokens = false): { x: number[]; values: number
       values.push(keep === 0 ? (point.loss ?? 0) : mean / (1 - keep ** (i + 1)));
     });
   }
-  return { x, values };
+  return { x, values, breaks };
 }
 
 /** Skipped steps of all stages, at most some hundred. */
@@ -74,8 +77,8 @@ export function typeChart(line: Timeline, colours: ReadonlyMap<string, string>):
   const names = [...new Set(line.stages.flatMap(({ log }) => [...log.types.keys()]))];
   if (names.length === 0) return '';
   const series = names.map((name): Series => {
-    const points = line.stages.flatMap(({ log, from }) => (log.types.get(name) ?? []).map((p) => ({ x: from + p.step, y: p.loss })));
-    return { name, weight: 'side', colour: colours.get(name), x: points.map((p) => p.x), values: points.map((p) => p.y) };
+    const curve = line.join(({ log }) => (log.types.get(name) ?? []).map(({ step, loss }) => ({ step, y: loss })));
+    return { name, weight: 'side', colour: colours.get(name), ...curve };
   });
   return lineChart({
     title: 'Training loss by category',
@@ -90,15 +93,12 @@ export function typeChart(line: Timeline, colours: ReadonlyMap<string, string>):
 
 /** Bits per byte of held-out text. */
 export function validationChart(line: Timeline, colours: ReadonlyMap<string, string>): string {
-  const all = line.stages.flatMap(({ log, from }) => log.validations.map((v) => ({ x: from + v.step, v })));
-  if (all.length === 0) return '';
-  const names = [...new Set(all.flatMap(({ v }) => [...v.byCategory.keys()]))];
-  const x = all.map((p) => p.x);
-  const series: Series[] =
-    names.length > 1
-      ? names.map((name) => ({ name, weight: 'side', colour: colours.get(name), x, values: all.map(({ v }) => v.byCategory.get(name) ?? null) }))
-      : [];
-  series.push({ name: 'all', weight: 'main', x, values: all.map(({ v }) => v.bitsPerByte) });
+  const names = [...new Set(line.stages.flatMap(({ log }) => log.validations.flatMap((v) => [...v.byCategory.keys()])))];
+  const curve = (of: (v: ValidationPoint) => number | null): Curve => line.join(({ log }) => log.validations.map((v) => ({ step: v.step, y: of(v) })));
+  const total = curve((v) => v.bitsPerByte);
+  if (total.x.length === 0) return '';
+  const each = names.map((name): Series => ({ name, weight: 'side', colour: colours.get(name), ...curve((v) => v.byCategory.get(name) ?? null) }));
+  const series: Series[] = [...(names.length > 1 ? each : []), { name: 'all', weight: 'main', ...total }];
   return lineChart({
     title: 'Held-out text',
     measure: 'bits per byte, lower is better; compares across tokenizers',
@@ -132,10 +132,11 @@ const half = (
 /** The small charts: rate, norm, speed, rows, memory. */
 export function smallCharts(line: Timeline): string {
   const one = (name: string, value: Parameters<Timeline['curve']>[0], weight: Series['weight'] = 'main'): Series => ({ name, weight, ...line.curve(value) });
-  const moved = (side: 'new' | 'old', weight: Series['weight']): Series => {
-    const points = line.stages.flatMap(({ log, from }) => log.validations.flatMap((v) => (v.moved ? [{ x: from + v.step, y: v.moved[side] }] : [])));
-    return { name: `${side} rows`, weight, x: points.map((p) => p.x), values: points.map((p) => p.y) };
-  };
+  const moved = (side: 'new' | 'old', weight: Series['weight']): Series => ({
+    name: side,
+    weight,
+    ...line.join(({ log }) => log.validations.map((v) => ({ step: v.step, y: v.moved?.[side] ?? null }))),
+  });
   const drift = [moved('new', 'main'), moved('old', 'second')];
   return [
     half(line, 'Learning rate', 'of the schedule', [one('rate', (p) => p.learningRate)], { format: (y) => (y === 0 ? '0' : y.toExponential(1)) }),

@@ -89,6 +89,15 @@ test('stages stand one behind the other, in steps and in tokens', async () => {
   expect(html.match(/class="part">inject</g)?.length).toBeGreaterThanOrEqual(4);
   expect(html).toContain('<th>base, step 10</th><th>inject, step 0</th>');
   expect(html).toContain('<td class="better">7.0000</td>');
+  // The first of a stage has nothing to be better than, and its line begins anew.
+  expect(html).toContain('<td>2.0000</td>');
+  const held = html.slice(html.indexOf('<b>Held-out text'));
+  expect(
+    held
+      .slice(held.indexOf('<g class="main">'))
+      .match(/<path d="([^"]*)"/)?.[1]
+      .match(/M/g),
+  ).toHaveLength(2);
   appendFileSync(join(dirs[1].dir, 'log.jsonl'), `${JSON.stringify({ event: 'end', failed: '5 steps in a row found NaN' })}\n`);
   expect(await buildRunReport(dirs)).toContain('5 steps in a row found NaN');
 });

@@ -19,7 +19,7 @@ export const STYLE = `:root{color-scheme:light dark;--paper:#fcfcfb;--card:#f4f3
 body{font:15px/1.5 system-ui,sans-serif;max-width:1100px;margin:2rem auto;padding:0 1.2rem 3rem;background:var(--paper);color:var(--ink)}
 h1{font-size:1.4rem;margin:0}h2{font-size:1.1rem;margin:2.4rem 0 .8rem}.state{margin:.2rem 0 1rem;color:var(--soft)}.state b{color:var(--ink)}.state .bad{color:var(--bad)}.state .good{color:var(--good)}
 .bar{height:6px;border-radius:3px;background:var(--grid);overflow:hidden;display:flex;gap:2px;margin-bottom:1.4rem}.bar span{display:block;background:var(--grid)}.bar i{display:block;height:100%;background:var(--accent)}
-.facts{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:.6rem;margin:0 0 1.6rem}.facts div{background:var(--card);border-radius:6px;padding:.5rem .8rem}.facts dt{font-size:.8rem;color:var(--soft)}.facts dd{margin:0;font-size:1.15rem;font-weight:600;font-variant-numeric:tabular-nums}.facts small{font-weight:400;font-size:.8rem;color:var(--soft)}
+.facts{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:.6rem;margin:0 0 1.6rem}.facts div{background:var(--card);border-radius:6px;padding:.5rem .8rem}.facts dt{font-size:.8rem;color:var(--soft)}.facts dd{margin:0;font-size:1.15rem;font-weight:600;font-variant-numeric:tabular-nums}.facts small{display:block;font-weight:400;font-size:.8rem;color:var(--soft)}
 figure{margin:0 0 1.6rem}figcaption{color:var(--soft);margin-bottom:.3rem;font-size:.9rem}figcaption b{color:var(--ink);font-size:1rem}
 .pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(420px,1fr));gap:0 1.6rem}
 svg{width:100%;height:auto;display:block;font:12px system-ui,sans-serif}

@@ -15,6 +15,13 @@ export interface Placed {
   readonly index: number;
 }
 
+/** A line over all stages, as a chart's series takes it. */
+export interface Curve {
+  readonly x: number[];
+  readonly values: number[];
+  readonly breaks: number[];
+}
+
 /** Stages in order. */
 export class Timeline {
   readonly stages: readonly Placed[];
@@ -73,18 +80,22 @@ export class Timeline {
     return this.stages.length > 1 ? this.stages.map((stage) => ({ x: at(stage), text: stage.log.name })) : [];
   }
 
-  /** A curve over all stages: x and y of each point that has the value. */
-  curve(value: (point: StepPoint) => number | null): { x: number[]; values: number[] } {
-    const x: number[] = [];
-    const values: number[] = [];
-    for (const { log, from } of this.stages) {
-      for (const point of log.points) {
-        const y = value(point);
+  /** A curve over all stages: x and y of each point that has the value, and where stages begin in it. */
+  curve(value: (point: StepPoint) => number | null): Curve {
+    return this.join(({ log }) => log.points.map((point) => ({ step: point.step, y: value(point) })));
+  }
+
+  /** As `curve`, of any points that a stage has, by their step in it. */
+  join(pointsOf: (stage: Placed) => readonly { readonly step: number; readonly y: number | null }[]): Curve {
+    const curve: Curve = { x: [], values: [], breaks: [] };
+    for (const stage of this.stages) {
+      curve.breaks.push(curve.x.length);
+      for (const { step, y } of pointsOf(stage)) {
         if (y === null) continue;
-        x.push(from + point.step);
-        values.push(y);
+        curve.x.push(stage.from + step);
+        curve.values.push(y);
       }
     }
-    return { x, values };
+    return curve;
   }
 }
