@@ -113,7 +113,7 @@ async function openRun(
     clip: 1,
     recompute: 'none',
   };
-  const validation = held === null ? null : { packs: packAll(tokenizer, held), bytes: bytesOf(held) };
+  const validation = held === null ? null : { sets: [{ category: 'en', packs: packAll(tokenizer, held), bytes: bytesOf(held) }] };
   const losses: [number, number][] = [];
   const run = await Run.open({
     setup,

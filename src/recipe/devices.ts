@@ -35,7 +35,10 @@ export function assumedDevice(name: string): AssumedDevice {
   if (found) return found;
   const size = /^(\d+(?:\.\d+)?)\s*(GB|GiB)$/i.exec(name);
   if (size) return { name, memory: Number(size[1]) * (size[2].toLowerCase() === 'gib' ? GiB : 1e9), peak: 20e12, price: 1 };
-  throw new ScionError('usage', `no device "${name}" is known to plan for; there are ${DEVICES.map((d) => d.name).join(', ')}, or give its memory, for example 48GB`);
+  throw new ScionError(
+    'usage',
+    `no device "${name}" is known to plan for; there are ${DEVICES.map((d) => d.name).join(', ')}, or give its memory, for example 48GB`,
+  );
 }
 
 /** Facts of such a device as WebGPU tells them: large buffers, bindings just below 4 GiB, kernels of a GPU. */

@@ -139,7 +139,11 @@ const REMEDIES: readonly (readonly [what: string, change: (stage: RecipeStage) =
 
 function lora(stage: RecipeStage): RecipeStage {
   const targets = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'] as const;
-  return { ...stage, learn: 'lora', lora: stage.lora ?? { rank: 16, alpha: 32, dropout: 0, targets: [...targets], init: 'kaiming', rslora: false, merge: true } };
+  return {
+    ...stage,
+    learn: 'lora',
+    lora: stage.lora ?? { rank: 16, alpha: 32, dropout: 0, targets: [...targets], init: 'kaiming', rslora: false, merge: true },
+  };
 }
 
 /** Plans a recipe. Touches no device. */
@@ -167,7 +171,7 @@ export async function dryRun(host: Host, recipe: Recipe, options: DryRunOptions)
       for (const [what, change] of REMEDIES) {
         const other = fit(change(stage), config, config === grown ? firstNew : null, facts);
         if (!within(other)) continue;
-        remedy = `${what}: ${(((other.bytes as number) / 1e9)).toFixed(1)} GB`;
+        remedy = `${what}: ${((other.bytes as number) / 1e9).toFixed(1)} GB`;
         break;
       }
     }
@@ -182,11 +186,14 @@ export async function dryRun(host: Host, recipe: Recipe, options: DryRunOptions)
       seconds,
       cost: seconds === null || price === null ? null : (seconds / 3600) * price,
       fits,
-      problem: step.problem ?? (fits === false ? `needs ${((step.bytes as number) / 1e9).toFixed(1)} GB, ${facts.name} has ${((memory as number) / 1e9).toFixed(0)} GB` : null),
+      problem:
+        step.problem ??
+        (fits === false ? `needs ${((step.bytes as number) / 1e9).toFixed(1)} GB, ${facts.name} has ${((memory as number) / 1e9).toFixed(0)} GB` : null),
       remedy,
     });
   }
-  const sum = (pick: (stage: PlannedStage) => number | null): number | null => (stages.some((s) => pick(s) === null) ? null : stages.reduce((a, s) => a + (pick(s) ?? 0), 0));
+  const sum = (pick: (stage: PlannedStage) => number | null): number | null =>
+    stages.some((s) => pick(s) === null) ? null : stages.reduce((a, s) => a + (pick(s) ?? 0), 0);
   const { countParameters } = await import('../nn/config.ts');
   return {
     device: facts.name,
@@ -206,6 +213,8 @@ export function needFit(plan: DryRun): void {
   if (bad.length === 0) return;
   throw new ScionError(
     'memory',
-    bad.map((s) => `stage ${s.name} ${s.problem}${s.remedy === null ? '; nothing that a recipe can say makes it fit' : `; it would fit with ${s.remedy}`}`).join('\n'),
+    bad
+      .map((s) => `stage ${s.name} ${s.problem}${s.remedy === null ? '; nothing that a recipe can say makes it fit' : `; it would fit with ${s.remedy}`}`)
+      .join('\n'),
   );
 }

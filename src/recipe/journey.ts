@@ -9,8 +9,8 @@ import { type LlamaConfig, makeConfig, parseConfig } from '../nn/config.ts';
 import { loadTokenizer } from '../text/tokenizer.ts';
 import type { StepRunner } from './engine.ts';
 import { matches, mixCategories } from './mix.ts';
-import type { RecipeStage, SamplePart } from './schema.ts';
-import type { DocumentsResult, ModelAt, PacksResult, RunContext, TokenizerResult } from './steps/context.ts';
+import type { Recipe, RecipeArm, RecipeStage, SamplePart } from './schema.ts';
+import { armId, type DocumentsResult, type ModelAt, type PacksResult, type RunContext, type TokenizerResult } from './steps/context.ts';
 import { documentsStep } from './steps/documents.ts';
 import { exportStep } from './steps/export.ts';
 import { initStep } from './steps/init.ts';
@@ -32,6 +32,8 @@ export interface JourneyResult {
   readonly tokenizer: TokenizerResult;
   readonly stages: readonly StageResult[];
   readonly packs: Readonly<Record<string, PacksResult>>;
+  /** Stages of the arms, by name. */
+  readonly arms: Readonly<Record<string, readonly StageResult[]>>;
   /** The last checkpoint. */
   readonly checkpoint: string;
   /** The exported folder. */
@@ -148,23 +150,41 @@ export function stageSources(stage: RecipeStage, documents: DocumentsResult, bas
   return { shards: [documents.shards], keys: [documents.fingerprint], fresh, replayed: only(seen) };
 }
 
-/** Takes a recipe through all its steps. */
-export async function runJourney(context: RunContext, runner: StepRunner): Promise<JourneyResult> {
+/** The recipe of an arm: what it says stands over the run's. */
+export function armRecipe(recipe: Recipe, arm: RecipeArm): Recipe {
+  const stages = (arm.stages ?? recipe.stages).map((stage): RecipeStage => {
+    const shared = arm.buckets === undefined ? stage : { ...stage, buckets: arm.buckets };
+    const { replay, ...rest } = shared;
+    if (arm.replay !== false || !replay) return shared;
+    // The new text is learnt from as many tokens; nothing but the old is missing.
+    const left = 1 - replay.share;
+    return {
+      ...rest,
+      ...(stage.tokens === undefined ? {} : { tokens: Math.round(stage.tokens * left) }),
+      ...(stage.steps === undefined ? {} : { steps: Math.max(1, Math.round(stage.steps * left)) }),
+    };
+  });
+  const { vocab, ...rest } = recipe;
+  return { ...rest, ...(arm.vocab === false || !vocab ? {} : { vocab }), init: arm.init ?? recipe.init, stages, arms: {} };
+}
+
+/** What the run and its arms begin with. */
+interface Ground {
+  readonly base: Base;
+  readonly documents: DocumentsResult;
+}
+
+interface Track {
+  readonly vocab: TokenizerResult | null;
+  readonly tokenizer: TokenizerResult;
+  readonly packs: Readonly<Record<string, PacksResult>>;
+  readonly stages: readonly StageResult[];
+  readonly model: ModelAt;
+}
+
+/** Vocabulary, rows, packs and stages of the run, or of one of its arms. */
+async function runTrack(context: RunContext, runner: StepRunner, { base, documents }: Ground): Promise<Track> {
   const { recipe, dir, host } = context;
-  const generated = sampleParts(context);
-  const sample = generated.length === 0 ? null : await runner.run(sampleStep(context, generated));
-  const base = 'train' in recipe.base ? await trainedBase(context, runner, sample) : await givenBase(context);
-  const asks = recipe.evaluate.questions.length > 0 && base.stage === null;
-  const baseAnswers = asks
-    ? await runner.run(
-        baseQuestionsStep(
-          context,
-          () => base.model,
-          () => base.tokenizer,
-        ),
-      )
-    : null;
-  const documents = await runner.run(documentsStep(context, 'data', recipe.data, () => sample));
   let tokenizer = base.tokenizer;
   let vocab: TokenizerResult | null = null;
   let model = base.model;
@@ -189,7 +209,7 @@ export async function runJourney(context: RunContext, runner: StepRunner): Promi
     );
     const path = joinPath(dir, made.path, 'config.json');
     const config = parseConfig(JSON.parse(new TextDecoder().decode(await host.files.read(path))), path);
-    model = { config, kind: 'folder', path: made.path, key: runner.keyOf('init') };
+    model = { config, kind: 'folder', path: made.path, key: runner.keyOf(armId(context, 'init')) };
     tokenizer = { ...vocab, path: made.path };
   }
   const packs: Record<string, PacksResult> = {};
@@ -223,29 +243,55 @@ export async function runJourney(context: RunContext, runner: StepRunner): Promi
       })),
     );
     stages.push(result);
-    model = { config: from.config, kind: 'checkpoint', path: result.checkpoint, key: runner.keyOf(stage.name) };
+    model = { config: from.config, kind: 'checkpoint', path: result.checkpoint, key: runner.keyOf(armId(context, stage.name)) };
   }
-  const last = model;
+  return { vocab, tokenizer, packs, stages, model };
+}
+
+/** Takes a recipe through all its steps. */
+export async function runJourney(context: RunContext, runner: StepRunner): Promise<JourneyResult> {
+  const { recipe } = context;
+  const generated = sampleParts(context);
+  const sample = generated.length === 0 ? null : await runner.run(sampleStep(context, generated));
+  const base = 'train' in recipe.base ? await trainedBase(context, runner, sample) : await givenBase(context);
+  const asks = recipe.evaluate.questions.length > 0 && base.stage === null;
+  const baseAnswers = asks
+    ? await runner.run(
+        baseQuestionsStep(
+          context,
+          () => base.model,
+          () => base.tokenizer,
+        ),
+      )
+    : null;
+  const documents = await runner.run(documentsStep(context, 'data', recipe.data, () => sample));
+  const ground = { base, documents };
+  const track = await runTrack(context, runner, ground);
   const written = await runner.run(
     exportStep(
       context,
       'export',
       'model',
       recipe.export.dtype,
-      () => last,
-      () => tokenizer,
+      () => track.model,
+      () => track.tokenizer,
     ),
   );
+  const arms: Record<string, readonly StageResult[]> = {};
+  for (const [name, arm] of Object.entries(recipe.arms)) {
+    arms[name] = (await runTrack({ ...context, arm: name, recipe: armRecipe(recipe, arm) }, runner, ground)).stages;
+  }
   return {
     base: base.model,
     baseStage: base.stage,
     baseAnswers,
     documents,
-    vocab,
-    tokenizer,
-    stages,
-    packs,
-    checkpoint: model.path,
+    vocab: track.vocab,
+    tokenizer: track.tokenizer,
+    stages: track.stages,
+    packs: track.packs,
+    arms,
+    checkpoint: track.model.path,
     model: written.path,
   };
 }

@@ -61,6 +61,7 @@ const OWN = new Set([
   'vocab',
   'init',
   'stages',
+  'arms',
   'model',
 ]);
 
@@ -99,6 +100,7 @@ export async function runRecipe(host: Host, options: RunRecipeOptions): Promise<
       host,
       recipe,
       dir: out,
+      arm: null,
       version,
       device: options.device ?? {},
       workers: options.workers,

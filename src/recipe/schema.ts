@@ -50,6 +50,7 @@ export const scheduleSchema = z.strictObject({
     .describe('steps, or a share of all'),
   minimum: share.default(0.1).describe('floor as a share of the peak'),
   decayShare: share.optional().describe('of wsd: the last part, in which the rate falls'),
+  settle: share.lt(1).optional().describe('share of the steps at the end that stay at the floor'),
   continue: z.boolean().default(false).describe('go on with the schedule of the stage before, as if both were one'),
 });
 
@@ -165,6 +166,18 @@ const questionSet = z.union(
   { error: '{name, path} of JSON Lines, or {name, sample: en}' },
 );
 
+const initSchema = z.strictObject({ method: z.enum(GROW_METHODS).default('mean'), padTo: z.int().min(1).default(1) });
+
+/** A variation of the run, from the same base and documents, to hold the run against. */
+const armSchema = z.strictObject({
+  vocab: z.literal(false).optional().describe('false: no new pieces'),
+  init: initSchema.optional(),
+  replay: z.literal(false).optional().describe('false: the stages without their replayed share, shorter by it'),
+  buckets: z.int().min(1).max(10_000).optional().describe('of every stage; 1: a global shuffle'),
+  stages: z.array(stageSchema).min(1).max(100).optional().describe('other stages altogether'),
+});
+export type RecipeArm = z.output<typeof armSchema>;
+
 export const recipeSchema = z
   .strictObject({
     name: shortName.default('run'),
@@ -199,11 +212,9 @@ export const recipeSchema = z
       .refine((v) => [v.size, v.add, v.tokenizer].filter((given) => given !== undefined).length === 1, 'give one of size, add and tokenizer')
       .optional()
       .describe('new pieces, learnt from data; absent: the base keeps its vocabulary'),
-    init: z
-      .strictObject({ method: z.enum(GROW_METHODS).default('mean'), padTo: z.int().min(1).default(1) })
-      .prefault({})
-      .describe('how rows of new pieces begin'),
+    init: initSchema.prefault({}).describe('how rows of new pieces begin'),
     stages: z.array(stageSchema).min(1, 'a run has at least one stage').max(100),
+    arms: z.record(shortName, armSchema).default({}).describe('variations to compare with, run after the stages'),
     evaluate: z.strictObject({ questions: z.array(questionSet).default([]), method: z.enum(CHOICE_METHODS).default('sum') }).prefault({}),
     export: z.strictObject({ dtype: z.enum(['f32', 'f16', 'bf16']).default('f32') }).prefault({}),
   })

@@ -39,6 +39,17 @@ export function summaryTables(made: JourneyResult): SummaryTable[] {
       rows: categories.map((category) => [category, ...all.map(({ bits }) => bits[category]?.toFixed(4) ?? '–')]),
     });
   }
+  if (Object.keys(made.arms).length > 0) {
+    const ends = [
+      { name: 'this run', bits: all[all.length - 1].bits },
+      ...Object.entries(made.arms).map(([name, stages]) => ({ name, bits: stages[stages.length - 1].valBitsPerByte })),
+    ];
+    tables.push({
+      title: 'beside its variations, bits per byte at the end',
+      head: ['category', 'base', ...ends.map(({ name }) => name)],
+      rows: categories.map((category) => [category, all[0].bits[category]?.toFixed(4) ?? '–', ...ends.map(({ bits }) => bits[category]?.toFixed(4) ?? '–')]),
+    });
+  }
   if (sets.length > 0) {
     tables.push({
       title: 'questions answered right',

@@ -11,6 +11,8 @@ export interface RunContext {
   readonly recipe: Recipe;
   /** The run folder. */
   readonly dir: string;
+  /** The arm that runs, a variation of the recipe on the same base and documents; null for the run itself. */
+  readonly arm: string | null;
   readonly version: string;
   readonly device: DeviceOptions;
   readonly workers?: number;
@@ -20,6 +22,11 @@ export interface RunContext {
   /** A stage moved: reports are written anew. */
   onMoved?(): Promise<void>;
 }
+
+/** A step's id, told apart by arm. */
+export const armId = ({ arm }: Pick<RunContext, 'arm'>, id: string): string => (arm === null ? id : `${arm}.${id}`);
+/** A place below the run folder, told apart by arm. */
+export const armPath = ({ arm }: Pick<RunContext, 'arm'>, path: string): string => (arm === null ? path : `arms/${arm}/${path}`);
 
 /** Documents that passed the data pipeline. Paths are below the run folder. */
 export interface DocumentsResult {

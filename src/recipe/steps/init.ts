@@ -5,7 +5,7 @@ import { importHf } from '../../checkpoint/hf.ts';
 import { streamDocuments } from '../../data/documents.ts';
 import type { Step } from '../engine.ts';
 import type { Recipe } from '../schema.ts';
-import type { DocumentsResult, RunContext, TokenizerResult } from './context.ts';
+import { armId, armPath, type DocumentsResult, type RunContext, type TokenizerResult } from './context.ts';
 import { modelKey } from './model-key.ts';
 
 export interface InitResult {
@@ -28,11 +28,12 @@ export function initStep(
   documents: () => DocumentsResult,
 ): Step<InitResult> {
   const { host, dir, recipe } = context;
-  const out = joinPath(dir, 'init');
+  const place = armPath(context, 'init');
+  const out = joinPath(dir, place);
   return {
-    id: 'init',
+    id: armId(context, 'init'),
     title: `make rows for new pieces (${config.method})`,
-    owns: ['init'],
+    owns: [place],
     inputs: async () => ({
       config,
       seed: recipe.seed,
@@ -56,7 +57,7 @@ export function initStep(
         padTo: config.padTo,
         onProgress: (done, of) => progress(`${done} of ${of} rows`),
       });
-      return { path: 'init', rows: report.rows, firstNew: report.firstNew, warnings: report.warnings };
+      return { path: place, rows: report.rows, firstNew: report.firstNew, warnings: report.warnings };
     },
     async intact(result) {
       if ((await host.files.stat(joinPath(dir, result.path))) === null) return false;

@@ -11,7 +11,7 @@ import { loadTokenizer } from '../../text/tokenizer.ts';
 import type { Step } from '../engine.ts';
 import { sampleOf } from '../mix.ts';
 import type { RecipeStage } from '../schema.ts';
-import type { PacksResult, RunContext, TokenizerResult } from './context.ts';
+import { armId, armPath, type PacksResult, type RunContext, type TokenizerResult } from './context.ts';
 import { modelKey } from './model-key.ts';
 
 /** Where a stage's documents come from. */
@@ -34,10 +34,10 @@ export function packsStep(
   tokenizer: () => TokenizerResult,
 ): Step<PacksResult> {
   const { host, dir, recipe } = context;
-  const folder = joinPath('stages', stage.name, 'packs');
+  const folder = armPath(context, joinPath('stages', stage.name, 'packs'));
   const { mix, temperature, maxEpochs, replay, tokens, epochs, steps, length, template, batch, accumulate } = stage;
   return {
-    id: `${stage.name}.packs`,
+    id: armId(context, `${stage.name}.packs`),
     title: `pack the data of ${stage.name}`,
     owns: [folder],
     inputs: async () => ({

@@ -22,7 +22,7 @@ import type { CarriedOptimizer } from '../../train/stepper.ts';
 import type { ValidationReport } from '../../train/trainer.ts';
 import type { Step } from '../engine.ts';
 import type { RecipeStage } from '../schema.ts';
-import type { DocumentsResult, ModelAt, PacksResult, RunContext, TokenizerResult } from './context.ts';
+import { armId, armPath, type DocumentsResult, type ModelAt, type PacksResult, type RunContext, type TokenizerResult } from './context.ts';
 import { openModel } from './open-model.ts';
 import { type Answers, askAll } from './questions.ts';
 
@@ -74,7 +74,7 @@ export function stageSchedule(stages: readonly RecipeStage[], steps: readonly nu
   const sum = (from: number, to: number): number => steps.slice(from, to).reduce((a, b) => a + b, 0);
   const all = sum(first, end);
   const offset = sum(first, at);
-  const { kind, peak, warmup, minimum, decayShare } = stages[first].schedule;
+  const { kind, peak, warmup, minimum, decayShare, settle } = stages[first].schedule;
   return {
     kind,
     peak,
@@ -82,6 +82,7 @@ export function stageSchedule(stages: readonly RecipeStage[], steps: readonly nu
     steps: all,
     minimum,
     ...(decayShare === undefined ? {} : { decayShare }),
+    ...(settle === undefined ? {} : { settle }),
     ...(offset > 0 ? { offset } : {}),
   };
 }
@@ -147,11 +148,11 @@ const bitsOf = (report: ValidationReport | null): Record<string, number> =>
 /** Trains a stage. */
 export function stageStep(context: RunContext, stage: RecipeStage, inputs: () => StageInputs): Step<StageResult> {
   const { host, dir, recipe } = context;
-  const folder = joinPath('stages', stage.name);
+  const folder = armPath(context, joinPath('stages', stage.name));
   // How often one looks and saves changes nothing of what comes out.
   const { validate, save, ...config } = stage;
   return {
-    id: stage.name,
+    id: armId(context, stage.name),
     title: `train ${stage.name}`,
     owns: ['checkpoints', 'log.jsonl', 'config.json', 'report.html'].map((name) => joinPath(folder, name)),
     inputs() {
@@ -190,7 +191,7 @@ export function stageStep(context: RunContext, stage: RecipeStage, inputs: () =>
           out: joinPath(dir, folder),
           resume: true,
           device: context.device,
-          hooks: context.stageHooks?.(stage.name, facts),
+          hooks: context.stageHooks?.(armId(context, stage.name), facts),
           stop: context.stop,
           version: context.version,
           about: { kind: 'stage', stage: stage.name, model: model?.key ?? null, packs: packs.fingerprint },

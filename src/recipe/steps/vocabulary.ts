@@ -12,7 +12,7 @@ import { learnBpe } from '../../text/learn/scratch.ts';
 import { loadTokenizer, saveTokenizer, tokenizerFromModel } from '../../text/tokenizer.ts';
 import type { Step } from '../engine.ts';
 import type { Recipe } from '../schema.ts';
-import type { DocumentsResult, RunContext, TokenizerResult } from './context.ts';
+import { armId, armPath, type DocumentsResult, type RunContext, type TokenizerResult } from './context.ts';
 import { modelKey } from './model-key.ts';
 
 /** Learnt beyond what is asked for, in case some pieces turn out unusable. */
@@ -54,11 +54,12 @@ export function vocabStep(
 ): Step<TokenizerResult> {
   const { host, dir } = context;
   const { files } = host;
-  const out = joinPath(dir, 'vocab');
+  const place = armPath(context, 'vocab');
+  const out = joinPath(dir, place);
   return {
-    id: 'vocab',
+    id: armId(context, 'vocab'),
     title: config.tokenizer === undefined ? 'learn new pieces' : 'take the grown tokenizer',
-    owns: config.tokenizer === undefined ? ['vocab'] : [],
+    owns: config.tokenizer === undefined ? [place] : [],
     inputs: async () => ({
       config,
       documents: documents().fingerprint,
@@ -102,7 +103,7 @@ export function vocabStep(
       const { pieces: _, ...facts } = learnt;
       const made = grown.files({ scion: context.version, learnt: facts }, new Map());
       await writeTokenizerFolder(files, out, made.files, { force: true });
-      return { path: 'vocab', size: grown.report.size, firstNew: opened.size };
+      return { path: place, size: grown.report.size, firstNew: opened.size };
     },
     intact: async (result) => (await files.stat(joinPath(dir, result.path))) !== null,
   };
