@@ -197,6 +197,10 @@ async function runTrack(context: RunContext, runner: StepRunner, { base, documen
         () => documents,
       ),
     );
+    // The base spells these documents well already: no piece was worth having.
+    if (vocab.firstNew === null) vocab = null;
+  }
+  if (recipe.vocab && vocab) {
     const grown = vocab;
     const made = await runner.run(
       initStep(

@@ -2,10 +2,10 @@
  * The two vocabularies of a run: the base's own, learnt from nothing on its documents, and the pieces that it lacks for the new
  * ones, learnt on top of it. Both are what `scion vocab train` makes, from documents that were cleaned before.
  */
-import { ScionError } from '../../base/errors.ts';
+import { isScionError, ScionError } from '../../base/errors.ts';
 import { joinPath } from '../../base/path.ts';
 import { streamDocuments } from '../../data/documents.ts';
-import { trainVocab } from '../../data/train-vocab.ts';
+import { type TrainedVocab, trainVocab } from '../../data/train-vocab.ts';
 import { checkOutFolder, writeTokenizerFolder } from '../../text/expand/index.ts';
 import { openGrowBase } from '../../text/learn/grow.ts';
 import { learnBpe } from '../../text/learn/scratch.ts';
@@ -80,19 +80,28 @@ export function vocabStep(
       const size = config.size ?? opened.size + (config.add ?? 0);
       if (size <= opened.size) throw new ScionError('input', `vocab.size is ${size}, but the base has ${opened.size} pieces already; ask for more, or use add`);
       await checkOutFolder(files, out, true);
-      const learnt = await trainVocab(files, opened.learn, {
-        count: size - opened.size,
-        spare: SPARE,
-        data: [joinPath(dir, documents().shards)],
-        minCount: config.minCount,
-        maxPieceLength: config.maxPieceLength,
-        coverage: config.coverage,
-        weights: { temperature: config.temperature, factors: new Map() },
-        ...(config.scripts ? { scripts: config.scripts } : {}),
-        workers: 1,
-        onProgress: progress,
-        stop: context.stop,
-      });
+      let learnt: TrainedVocab;
+      try {
+        learnt = await trainVocab(files, opened.learn, {
+          count: size - opened.size,
+          spare: SPARE,
+          data: [joinPath(dir, documents().shards)],
+          minCount: config.minCount,
+          maxPieceLength: config.maxPieceLength,
+          coverage: config.coverage,
+          weights: { temperature: config.temperature, factors: new Map() },
+          ...(config.scripts ? { scripts: config.scripts } : {}),
+          workers: 1,
+          onProgress: progress,
+          stop: context.stop,
+        });
+      } catch (error) {
+        // Text that the base spells well already needs no pieces; whoever takes fewer takes none.
+        if (!config.fewer || !isScionError(error, 'input')) throw error;
+        progress(error.message);
+        return { path: base().path, size: opened.size, firstNew: null };
+      }
+      if (config.fewer && learnt.pieces.length === 0) return { path: base().path, size: opened.size, firstNew: null };
       if (learnt.pieces.length < size - opened.size && !config.fewer) {
         throw new ScionError(
           'input',
