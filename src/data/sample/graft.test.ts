@@ -16,7 +16,7 @@ const textsOf = (documents: readonly { target: string }[]) => documents.map((d) 
 const FACT_COUNT = INJECTED_RELATIONS.reduce((n, r) => n + (FACTS.get(r)?.length ?? 0), 0);
 
 /** Documents and questions as one hash. */
-const DIGEST = '';
+const DIGEST = '3ebd5ea28bf30a28a90ed472db6d3d6425d7d3a6d18887d1cb6c3e4e24a2b79c';
 const PROGRAM = `
 import { GRAFT_CATEGORIES, sampleGraftDocuments } from './src/data/sample/graft.ts';
 import { sampleChoiceQuestions } from './src/data/sample/choices.ts';
