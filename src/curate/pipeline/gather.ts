@@ -4,12 +4,11 @@
  */
 import type { Doc } from '../../data/doc.ts';
 import { docText } from '../../data/doc.ts';
-import { readJsonl } from '../../formats/jsonl.ts';
+import { readDocShard } from '../../data/doc-shard.ts';
 import type { HostFiles } from '../../host/types.ts';
 import type { DedupResult } from '../dedup/index.ts';
 import type { BucketRow, BuildReport, DuplicateExample, FunnelRow, ScoreHistogram } from '../report/types.ts';
 import { type Counts, startOf } from './counts.ts';
-import { SHARD_LINE_BYTES } from './map-task.ts';
 import type { BucketOutput } from './pack-tasks.ts';
 
 /** Names of decontamination tallies that list rows; they go to a file of their own. */
@@ -87,16 +86,11 @@ async function textsAt(
   const found = new Map<string, Doc>();
   for (const shard of new Set(places.map((place) => place.shard))) {
     const wanted = new Set(places.filter((place) => place.shard === shard).map((place) => place.index));
-    const reader = await files.open(paths[shard]);
-    try {
-      let index = 0;
-      for await (const { value } of readJsonl(reader, { name: paths[shard], maxLineBytes: SHARD_LINE_BYTES })) {
-        if (wanted.delete(index)) found.set(`${shard}:${index}`, value as Doc);
-        if (wanted.size === 0) break;
-        index++;
-      }
-    } finally {
-      await reader.close();
+    let index = 0;
+    for await (const doc of readDocShard(files, paths[shard])) {
+      if (wanted.delete(index)) found.set(`${shard}:${index}`, doc);
+      if (wanted.size === 0) break;
+      index++;
     }
   }
   return found;

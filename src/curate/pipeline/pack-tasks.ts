@@ -3,26 +3,16 @@
  * it also writes down last, so that finished work is known by it.
  */
 import { joinPath } from '../../base/path.ts';
-import { type Doc, docText } from '../../data/doc.ts';
+import { docText } from '../../data/doc.ts';
+import { readDocShard } from '../../data/doc-shard.ts';
 import { type BucketFacts, type TemplateName, type TokenCounts, tokenizeShard, writeBucket } from '../../data/packed/index.ts';
-import { readJsonl } from '../../formats/jsonl.ts';
 import { openSafetensors } from '../../formats/safetensors.ts';
 import type { HostFiles } from '../../host/types.ts';
 import { loadTokenizer, type Tokenizer } from '../../text/tokenizer.ts';
 import type { ReportExample } from '../report/types.ts';
 import { Counts, startOf } from './counts.ts';
-import { SHARD_LINE_BYTES } from './map-task.ts';
 import { LinesFile, readText, shardName, writeJson } from './shard-files.ts';
 import type { TaskContext } from './tasks.ts';
-
-async function* docsOf(files: HostFiles, path: string): AsyncGenerator<Doc> {
-  const reader = await files.open(path);
-  try {
-    for await (const { value } of readJsonl(reader, { name: path, maxLineBytes: SHARD_LINE_BYTES })) yield value as Doc;
-  } finally {
-    await reader.close();
-  }
-}
 
 async function tokenizerOf(path: string, { host, cache }: TaskContext): Promise<Tokenizer> {
   const key = `tokenizer ${path}`;
@@ -59,13 +49,13 @@ export async function tokenizeTask(input: TokenizeInput, context: TaskContext): 
   const done = await readText(files, marker);
   if (done !== null) return JSON.parse(done) as TokenizeOutput;
   const tokenizer = await tokenizerOf(input.tokenizer, context);
-  const counts = await tokenizeShard(context.host, { in: path, out: tokenPath(work, shard), tokenizer, template, maxLineBytes: SHARD_LINE_BYTES });
+  const counts = await tokenizeShard(context.host, { in: path, out: tokenPath(work, shard), tokenizer, template });
   const dropped: (ReportExample & { reason: string })[] = [];
   if (counts.drops.length > 0) {
     const reasons = new Map(counts.drops.map((drop) => [drop.index, drop]));
     const list = new LinesFile(files, joinPath(drops, 'tokenize'), shardName(shard));
     let index = 0;
-    for await (const doc of docsOf(files, path)) {
+    for await (const doc of readDocShard(files, path)) {
       const drop = reasons.get(index++);
       if (!drop) continue;
       const { id, category, reason, note } = drop;
@@ -103,7 +93,7 @@ export async function sampleTask(input: SampleInput, { host: { files } }: TaskCo
   const list = new LinesFile(files, joinPath(drops, 'sample'), name);
   const out = new LinesFile(files, work, name);
   let index = 0;
-  for await (const doc of docsOf(files, path)) {
+  for await (const doc of readDocShard(files, path)) {
     const times = copies[index];
     const reason = reasons[why[index]];
     index++;

@@ -7,7 +7,8 @@
 import { ScionError } from '../../base/errors.ts';
 import { importHf } from '../../checkpoint/hf.ts';
 import { type Doc, docText } from '../../data/doc.ts';
-import { JsonlWriter, readJsonl } from '../../formats/jsonl.ts';
+import { readDocShard } from '../../data/doc-shard.ts';
+import { JsonlWriter } from '../../formats/jsonl.ts';
 import { GpuDevice } from '../../gpu/device.ts';
 import type { Host, HostFiles } from '../../host/types.ts';
 import { fillWhole } from '../../host/whole-file.ts';
@@ -117,12 +118,7 @@ export class PerplexityScorer {
 /** Scores a shard: reads `from`, writes `to` aside and renames it. Gives the number of documents. */
 export async function scoreShardPerplexity(host: Host, from: string, to: string, scorer: PerplexityScorer): Promise<number> {
   const docs: Doc[] = [];
-  const reader = await host.files.open(from);
-  try {
-    for await (const { value } of readJsonl(reader, { name: from })) docs.push(value as Doc);
-  } finally {
-    await reader.close();
-  }
+  for await (const doc of readDocShard(host.files, from)) docs.push(doc);
   await scorer.score(docs);
   await fillWhole(host.files, to, async (writer) => {
     const lines = new JsonlWriter(writer);

@@ -4,13 +4,13 @@
  * a document's number is the same in both files. Later steps read what they need by range.
  */
 import { ScionError } from '../../base/errors.ts';
-import { readJsonl } from '../../formats/jsonl.ts';
 import { openSafetensors, type SafetensorsFile } from '../../formats/safetensors.ts';
 import { tensorEntry, writeSafetensors } from '../../formats/safetensors-write.ts';
 import type { Host, HostFiles } from '../../host/types.ts';
 import type { Tokenizer } from '../../text/types.ts';
 import { measureText } from '../../text/utf8.ts';
 import type { Doc } from '../doc.ts';
+import { readDocShard } from '../doc-shard.ts';
 import { writeAside } from './aside.ts';
 import { bitAt, bitBytes, bytesOf, halvesOf, newTokens, type TokenDtype, tokenDtype, wordsOf } from './bits.ts';
 import { DocumentEncoder, TokenBuffer } from './encode.ts';
@@ -30,8 +30,6 @@ export interface TokenizeOptions {
   readonly tokenizer: Tokenizer;
   /** For documents with `messages`. Default `plain`. */
   readonly template?: TemplateName;
-  /** Longest line in bytes. Default 64 MiB: what came so far passed a limit when it was read. */
-  readonly maxLineBytes?: number;
 }
 
 /** A document that got no tokens. */
@@ -87,7 +85,7 @@ export async function tokenizerHash(host: Host, tokenizer: Tokenizer): Promise<s
  * is dropped with reason `tokenize.failed`; a template that the tokenizer has no marks for is an error (`input`).
  */
 export async function tokenizeShard(host: Host, options: TokenizeOptions): Promise<TokenCounts> {
-  const { tokenizer, template = 'plain', maxLineBytes = 64 << 20 } = options;
+  const { tokenizer, template = 'plain' } = options;
   const encoder = new DocumentEncoder(tokenizer, template);
   const buffer = new TokenBuffer();
   const starts: number[] = [0];
@@ -95,44 +93,38 @@ export async function tokenizeShard(host: Host, options: TokenizeOptions): Promi
   const rows: CategoryTokens[] = [];
   const numbers = new Map<string, number>();
   const drops: TokenDrop[] = [];
-  const reader = await host.files.open(options.in);
-  try {
-    for await (const { value } of readJsonl(reader, { name: options.in, maxLineBytes })) {
-      const doc = value as Doc;
-      const index = category.length;
-      let number = numbers.get(doc.category);
-      if (number === undefined) {
-        number = rows.length;
-        if (number === MAX_CATEGORIES) throw new ScionError('input', `${options.in}: more than ${MAX_CATEGORIES} categories`);
-        numbers.set(doc.category, number);
-        rows.push({ category: doc.category, documents: 0, characters: 0, bytes: 0, tokens: 0, learnt: 0 });
-      }
-      category.push(number);
-      const before = buffer.length;
-      let refusal: { reason: string; note: string } | null;
-      try {
-        refusal = encoder.add(doc, buffer);
-      } catch (error) {
-        if (error instanceof ScionError && error.kind === 'input' && 'template' in error.details) throw error;
-        refusal = { reason: 'tokenize.failed', note: error instanceof Error ? error.message.slice(0, 200) : String(error) };
-      }
-      starts.push(buffer.length);
-      if (refusal !== null) {
-        drops.push({ index, id: doc.id, category: doc.category, ...refusal });
-        continue;
-      }
-      const row = rows[number];
-      row.documents++;
-      for (const text of textsOf(doc)) {
-        const { characters, bytes } = measureText(text);
-        row.characters += characters;
-        row.bytes += bytes;
-      }
-      row.tokens += buffer.length - before;
-      for (let i = before; i < buffer.length; i++) row.learnt += bitAt(buffer.learnt, i);
+  for await (const doc of readDocShard(host.files, options.in)) {
+    const index = category.length;
+    let number = numbers.get(doc.category);
+    if (number === undefined) {
+      number = rows.length;
+      if (number === MAX_CATEGORIES) throw new ScionError('input', `${options.in}: more than ${MAX_CATEGORIES} categories`);
+      numbers.set(doc.category, number);
+      rows.push({ category: doc.category, documents: 0, characters: 0, bytes: 0, tokens: 0, learnt: 0 });
     }
-  } finally {
-    await reader.close();
+    category.push(number);
+    const before = buffer.length;
+    let refusal: { reason: string; note: string } | null;
+    try {
+      refusal = encoder.add(doc, buffer);
+    } catch (error) {
+      if (error instanceof ScionError && error.kind === 'input' && 'template' in error.details) throw error;
+      refusal = { reason: 'tokenize.failed', note: error instanceof Error ? error.message.slice(0, 200) : String(error) };
+    }
+    starts.push(buffer.length);
+    if (refusal !== null) {
+      drops.push({ index, id: doc.id, category: doc.category, ...refusal });
+      continue;
+    }
+    const row = rows[number];
+    row.documents++;
+    for (const text of textsOf(doc)) {
+      const { characters, bytes } = measureText(text);
+      row.characters += characters;
+      row.bytes += bytes;
+    }
+    row.tokens += buffer.length - before;
+    for (let i = before; i < buffer.length; i++) row.learnt += bitAt(buffer.learnt, i);
   }
   const sum = (of: (row: CategoryTokens) => number): number => rows.reduce((total, row) => total + of(row), 0);
   const counts: TokenCounts = {
