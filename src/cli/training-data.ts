@@ -76,14 +76,17 @@ export async function trainingData(files: HostFiles, request: TrainingDataReques
   const window = config.slidingWindow ?? 0;
   if (packed >= 0) {
     const dir = patterns[packed];
+    const machine = await host();
     const tokenizer = fits(await loadTokenizer(files, from ?? joinPath(dir, 'tokenizer')));
     const packs = await openPacked(files, dir, {
       T: flags.number('tokens'),
-      tokenizer: await tokenizerHash(await host(), tokenizer),
+      tokenizer: await tokenizerHash(machine, tokenizer),
       vocabSize: config.vocabSize,
     });
     const tokens = packs.manifest.T;
-    const validation = heldTexts === null ? null : prepareHeldOut(tokenizer, heldTexts, { tokens, window, limits });
+    const beside = (await packs.heldOut(() => machine.sha256())).flatMap(({ category, texts }) => texts.map((text) => ({ category, text })));
+    const held = heldTexts ?? beside;
+    const validation = held.length === 0 && heldTexts === null ? null : prepareHeldOut(tokenizer, held, { tokens, window, limits });
     return { tokenizer, data: packedRunData(packs, { window, validation }), tokens, about: { packed: packs.fingerprint } };
   }
   const documents = await readCategorised(files, patterns);

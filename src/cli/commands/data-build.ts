@@ -50,12 +50,13 @@ function withPack(config: BuildConfig, flags: Flags): BuildConfig {
 }
 
 function summary(result: BuildResult): string[] {
-  const { documentsIn, documentsOut, drops, copies, tokensPacked, packs, fill, buckets, seconds, peakRssBytes, report, documents, packed } = result;
+  const { documentsIn, documentsOut, drops, copies, tokensPacked, packs, fill, buckets, seconds, peakRssBytes, report, documents, packed, documentsHeldOut } =
+    result;
   const dropped = Object.entries(drops).sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1));
   const shown = dropped.slice(0, 6).map(([reason, n]) => `${reason} ${n}`);
   if (dropped.length > 6) shown.push(`and ${dropped.length - 6} more reasons`);
   return [
-    `documents  ${documentsIn} in, ${documentsOut} out${copies > 0 ? `, used ${documentsOut + copies} times` : ''}`,
+    `documents  ${documentsIn} in, ${documentsOut} out${copies > 0 ? `, used ${documentsOut + copies} times` : ''}${documentsHeldOut > 0 ? `, ${documentsHeldOut} held out` : ''}`,
     `dropped    ${shown.length > 0 ? shown.join(', ') : 'none'}`,
     ...(buckets > 0 ? [`packed     ${si(tokensPacked)} tokens in ${packs} packs of ${buckets} buckets, ${(100 * fill).toFixed(2)} % full`] : []),
     ...Object.values(packed).map((folder) => `data       ${folder}`),

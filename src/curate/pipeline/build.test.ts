@@ -6,9 +6,11 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, w
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { heldOutName, openPacked } from '../../data/packed/index.ts';
 import { nodeHost } from '../../host/node.ts';
 import { readReport } from '../report/read.ts';
 import { type BuildOptions, type BuildResult, buildData } from './build.ts';
+import { chooseHeldOut } from './holdout.ts';
 import { parseBuild, readRecipe } from './recipe.ts';
 import { MAKERS } from './steps.ts';
 import { outputHashes, testCorpus } from './testing.ts';
@@ -191,6 +193,131 @@ describe('a whole build', () => {
     const { tokensPacked } = await build('unstaged', { ...CONFIG(), sample: false });
     expect(result.tokensPacked).toBe(tokensPacked);
     expect(readdirSync(at('stages'))).not.toContain('manifest.json');
+  });
+});
+
+describe('held-out documents', () => {
+  const texts = (path: string): string[] =>
+    readFileSync(path, 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => (JSON.parse(line) as { target: string }).target);
+  const heldIn = (out: string): string[] => readdirSync(join(at(out), 'validation')).sort();
+
+  it('are in no pack, add up, are listed, and are the same bytes for any number of workers and after stops', { timeout: 120_000 }, async () => {
+    const config = { ...CONFIG(), sample: false, validation: { share: 0.1, documents: 12 } };
+    const result = await build('held', config, { workers: 1, keepWork: true });
+    const dropped = Object.values(result.drops).reduce((a, b) => a + b, 0);
+    expect(result.documentsIn).toBe(linesIn('one.jsonl', 'two.jsonl'));
+    expect(result.documentsIn).toBe(result.documentsOut + dropped + result.documentsHeldOut);
+    // A tenth of some 150 documents a category, twelve at most: the limit is met somewhere, and no category has none.
+    const { validation } = await openPacked(nodeHost.files, at('held')).then(({ manifest }) => manifest);
+    expect(validation.map(({ category }) => category)).toEqual(['books', 'news', 'web']);
+    for (const { documents } of validation) expect(documents).toBeGreaterThan(0);
+    expect(Math.max(...validation.map(({ documents }) => documents))).toBeLessThanOrEqual(12);
+    expect(heldIn('held')).toEqual(['books.jsonl', 'news.jsonl', 'web.jsonl']);
+    // What a build without it packs is what is packed here and what is held here, to the document.
+    const all = await build('none-held', { ...config, validation: false }, { keepWork: true });
+    const kept = (out: string, step: string): string[] =>
+      readdirSync(join(at(out), 'work', step))
+        .filter((name) => /^shard-\d+\.jsonl$/.test(name))
+        .flatMap((name) => (statSync(join(at(out), 'work', step, name)).size > 0 ? texts(join(at(out), 'work', step, name)) : []));
+    const held = heldIn('held').flatMap((name) => texts(join(at('held'), 'validation', name)));
+    expect(held).toHaveLength(result.documentsHeldOut);
+    expect([...kept('held', 'validation'), ...held].sort()).toEqual(kept('none-held', 'score').sort());
+    expect(result.tokensPacked).toBeLessThan(all.tokensPacked);
+    // As a reader gets them.
+    const folder = await openPacked(nodeHost.files, at('held'));
+    const read = await folder.heldOut(() => nodeHost.sha256());
+    expect(read.flatMap(({ texts: one }) => [...one]).sort()).toEqual(held.sort());
+    validation.forEach(({ textBytes, documents }, i) => {
+      expect(read[i].texts).toHaveLength(documents);
+      expect(read[i].texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0)).toBe(textBytes);
+    });
+    const report = await readReport(nodeHost.files, join(at('held'), 'report.json'));
+    expect(report?.heldOut).toEqual(Object.fromEntries(validation.map(({ category, documents, textBytes }) => [category, { documents, bytes: textBytes }])));
+    expect(readFileSync(join(at('held'), 'report.html'), 'utf8')).toContain('held out for validation');
+    expect(readFileSync(join(at('held'), 'report.html'), 'utf8')).toContain('Every document is accounted for');
+
+    const wanted = await outputHashes(nodeHost, at('held'));
+    await build('held-3', config, { workers: 3 });
+    expect(await outputHashes(nodeHost, at('held-3'))).toEqual(wanted);
+    let stops = 0;
+    for (let stop = 0; ; stop++) {
+      let calls = 0;
+      const flag = { requested: false };
+      const onProgress = ({ step }: { step: string }): void => {
+        if (/validation|hold out/.test(step) && calls++ === stop) flag.requested = true;
+      };
+      const done = await build('held-stopped', config, { stop: flag, onProgress }).then(
+        () => true,
+        () => false,
+      );
+      if (done) break;
+      stops++;
+      expect(stops).toBeLessThan(100);
+    }
+    expect(stops).toBeGreaterThan(3);
+    expect(await outputHashes(nodeHost, at('held-stopped'))).toEqual(wanted);
+    // Asked for no more, it is gone.
+    await build('held-3', { ...config, validation: false });
+    expect(existsSync(join(at('held-3'), 'validation'))).toBe(false);
+    expect(await outputHashes(nodeHost, at('held-3'))).toEqual(await outputHashes(nodeHost, at('none-held')));
+  });
+
+  it('stages share one set; a damaged or missing file is told', { timeout: 60_000 }, async () => {
+    const sample = {
+      stages: [
+        { name: 'base', others: { epochs: 0.5 } },
+        { name: 'anneal', fresh: true },
+      ],
+    };
+    const result = await build('held-stages', { ...CONFIG(), sample, validation: { share: 0.05 } });
+    const sets = [];
+    for (const dir of Object.values(result.packed)) sets.push(await (await openPacked(nodeHost.files, dir)).heldOut(() => nodeHost.sha256()));
+    expect(sets).toHaveLength(2);
+    expect(sets[0]).toEqual(sets[1]);
+    expect(sets[0].reduce((sum, { texts: one }) => sum + one.length, 0)).toBe(result.documentsHeldOut);
+    const folder = await openPacked(nodeHost.files, result.packed.base);
+    const path = join(at('held-stages'), 'validation', heldIn('held-stages')[0]);
+    writeFileSync(path, readFileSync(path, 'utf8').replace('the', 'teh'));
+    await expect(folder.heldOut(() => nodeHost.sha256())).rejects.toThrow(/is damaged or was changed; build the data again, or name other texts/);
+    rmSync(path);
+    await expect(folder.heldOut(() => nodeHost.sha256())).rejects.toThrow(/is missing, though the manifest lists it/);
+  });
+
+  it('the choice: least hashes, both limits, equal texts together, never a whole category', () => {
+    const row = (category: string, documents: number, hash: number[], bytes = hash.map(() => 10), first = 0) => ({
+      category,
+      documents,
+      hash,
+      bytes,
+      index: hash.map((_, i) => first + i),
+    });
+    const far = { documents: 1000, bytes: 1e9 };
+    expect(chooseHeldOut([[row('a', 9, [5, 3])], [row('a', 9, [4]), row('b', 3, [1], [10], 7)]], { ...far, documents: 2 })).toEqual([[1], [0, 7]]);
+    expect(chooseHeldOut([[row('a', 9, [5, 3])], [row('a', 9, [4]), row('b', 3, [1], [10], 7)]], far)).toEqual([
+      [0, 1],
+      [0, 7],
+    ]);
+    // The one of 100 bytes does not fit; the next one does.
+    expect(chooseHeldOut([[row('a', 9, [1, 2, 3], [50, 100, 40])]], { ...far, bytes: 95 })).toEqual([[0, 2]]);
+    // Equal texts (2, 2) stay together: there is room for two documents, and the first takes one of it.
+    expect(chooseHeldOut([[row('a', 9, [1, 2, 2, 3])]], { ...far, documents: 2 })).toEqual([[0, 3]]);
+    expect(chooseHeldOut([[row('a', 2, [1, 2]), row('b', 1, [1], [10], 7)]], far)).toEqual([[0]]);
+  });
+
+  it('files are named safely, whatever a category is called', () => {
+    const used = new Set<string>();
+    const names = ['zh_law', '../../etc/passwd', 'NUL', 'nul', 'Web', 'web', '法律', '医学', '', '__proto__', 'x'.repeat(300)].map((name) =>
+      heldOutName(name, used),
+    );
+    for (const name of names) expect(name).toMatch(/^[a-z0-9][a-z0-9._-]{0,99}$/);
+    expect(new Set(names).size).toBe(names.length);
+    expect(names[0]).toBe('zh_law.jsonl');
+    expect(names.filter((name) => /^nul\./.test(name))).toEqual([]);
+    // A name that another category took by its hash.
+    expect(heldOutName(names[4].replace('.jsonl', ''), used)).toMatch(/-2\.jsonl$/);
   });
 });
 

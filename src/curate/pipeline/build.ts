@@ -1,14 +1,15 @@
 /**
- * The whole list as one pipeline: read → clean → deduplicate → decontaminate → score → tokenise → sample → pack → report. This file
+ * The whole list as one pipeline: read → clean → deduplicate → decontaminate → score → hold out → tokenise → sample → pack → report. This file
  * is the order of it; the work is done by tasks in a pool. All that is finished lies on disk under keys (`keys.ts`), so the
  * same call goes on after a crash, and its results are the same bytes for any number of workers.
  *
- * The output folder holds `manifest.json`, `buckets/`, `tokenizer/` (packed data), `drops/`, `report.json`, `report.html`, `build.json`
+ * The output folder holds `manifest.json`, `buckets/`, `tokenizer/` (packed data), `validation/`, `drops/`, `report.json`, `report.html`, `build.json`
  * (what the build was and gave), `work/` while it is under way. No name in it comes from data.
  */
 import { invariant, ScionError } from '../../base/errors.ts';
 import { joinPath } from '../../base/path.ts';
 import { acquireLock } from '../../checkpoint/lock.ts';
+import { type HeldOutFile, VALIDATION_FOLDER } from '../../data/packed/index.ts';
 import type { Host, HostWorker } from '../../host/types.ts';
 import { writeWhole } from '../../host/whole-file.ts';
 import type { DedupResult } from '../dedup/index.ts';
@@ -17,6 +18,7 @@ import { type BuildConfig, onlySteps, type StepName } from './config.ts';
 import { Counts } from './counts.ts';
 import { countsPath } from './flow.ts';
 import { gatherDuplicates, gatherReport } from './gather.ts';
+import { holdOut, VALIDATION } from './holdout.ts';
 import { claimFolder, contentKey, keyOf } from './keys.ts';
 import type { MapShardInput } from './map-task.ts';
 import { packStages } from './pack-stages.ts';
@@ -55,6 +57,8 @@ export interface BuildResult {
   readonly documentsIn: number;
   readonly documentsOut: number;
   readonly drops: Readonly<Record<string, number>>;
+  /** Set aside for validation: in = out + drops + held out. */
+  readonly documentsHeldOut: number;
   /** Uses of documents beyond the first, by sampling. */
   readonly copies: number;
   readonly tokensAfterSampling: number;
@@ -84,6 +88,7 @@ const OWN = new Set([
   'buckets',
   'tokenizer',
   'stages',
+  'validation',
   'scorers',
   'drops',
   'work',
@@ -100,6 +105,7 @@ interface Keys {
   readonly dedup: string;
   readonly model: string;
   readonly last: string;
+  readonly held: string;
 }
 
 class Build {
@@ -184,6 +190,8 @@ class Build {
     const { shards: later, dedup, looked } = await this.#laterGroups(shards, keys, early, trained, counts, steps);
     shards = later;
     await this.#contamination(counts);
+    const kept = await this.#holdOut(shards, keys.held, counts, steps);
+    shards = kept.shards;
 
     const packed = await packStages(
       {
@@ -191,7 +199,8 @@ class Build {
         pool: this.#pool,
         config: this.#config,
         out: this.#out,
-        key: keys.last,
+        key: keys.held,
+        heldOut: kept.files,
         tokenizerKey: await this.#tokenizerKey(),
         progress: this.#progress,
         timed: (step, work) => this.#timed(step, work),
@@ -238,7 +247,8 @@ class Build {
     const against = config.decontaminate && [STEP_VERSIONS.decontaminate, config.decontaminate, await this.#evalKeys()];
     const model = await keyOf(host, [dedup, against, config.score?.perplexity ?? null]);
     const last = await keyOf(host, [model, early ? null : score]);
-    return { read, first, dedup, model, last };
+    const held = config.validation ? await keyOf(host, [last, STEP_VERSIONS.validation, config.validation, config.seed]) : last;
+    return { read, first, dedup, model, last, held };
   }
 
   /** Keys of the word and host lists of cleaning. */
@@ -288,6 +298,7 @@ class Build {
       for (const bucket of manifest.buckets) if ((await files.stat(joinPath(folder, bucket.file)))?.size !== bucket.bytes) return null;
     }
     for (const name of ['report.json', 'report.html']) if ((await files.stat(joinPath(this.#out, name))) === null) return null;
+    if (result.documentsHeldOut > 0 && (await files.stat(joinPath(this.#out, VALIDATION_FOLDER))) === null) return null;
     return { ...result, unchanged: true };
   }
 
@@ -295,13 +306,14 @@ class Build {
   async #clearOthers(): Promise<void> {
     const { files } = this.#host;
     for (const name of [RECORD, 'manifest.json', 'report.json', 'report.html', 'contamination.json']) await files.remove(joinPath(this.#out, name));
-    const { clean, dedup, decontaminate, score, sample, tokenizer } = this.#config;
+    const { clean, dedup, decontaminate, score, validation, sample, tokenizer } = this.#config;
     const steps = new Set([
       'read',
       ...(clean ? ['clean'] : []),
       ...(dedup ? ['dedup', 'dedup-scratch'] : []),
       ...(decontaminate ? ['decontaminate', 'contamination'] : []),
       ...(score ? ['score', 'perplexity'] : []),
+      ...(validation ? [VALIDATION] : []),
       ...(sample ? ['sample'] : []),
       ...(tokenizer === null ? [] : ['tokenize', 'plans']),
     ]);
@@ -311,6 +323,7 @@ class Build {
       for (const { name } of await files.list(path)) if (!steps.has(name)) await files.remove(joinPath(path, name));
     }
     if (tokenizer === null) for (const name of ['buckets', 'tokenizer', 'stages']) await files.remove(joinPath(this.#out, name));
+    if (validation === null) await files.remove(joinPath(this.#out, VALIDATION_FOLDER));
     if ((score?.train ?? []).length === 0) await files.remove(joinPath(this.#out, 'scorers'));
     await files.makeDir(joinPath(this.#out, 'work'));
     await files.makeDir(joinPath(this.#out, 'drops'));
@@ -477,6 +490,17 @@ class Build {
     return { name: 'perplexity', numbers: from.numbers, paths, facts: from.facts };
   }
 
+  /** Sets documents aside for validation, where the recipe says so. */
+  async #holdOut(from: Shards, key: string, counts: Counts, names: string[]): Promise<{ shards: Shards; files: readonly HeldOutFile[] }> {
+    const { validation, seed } = this.#config;
+    if (validation === null) return { shards: from, files: [] };
+    const env = { host: this.#host, pool: this.#pool, config: validation, seed, out: this.#out, key, progress: this.#progress };
+    names.push(VALIDATION);
+    const done = await this.#timed(VALIDATION, () => holdOut(env, from, counts));
+    await this.#rest(from.numbers.length);
+    return done;
+  }
+
   /** Which rows of which evaluation sets were found: a file of its own, since there may be thousands. */
   async #contamination(counts: Counts): Promise<void> {
     if (this.#config.decontaminate === null) return;
@@ -519,12 +543,14 @@ class Build {
       Object.entries(report.drops).reduce((total, [reason, n]) => total + (only(reason) ? n : 0), 0);
     const documentsIn = sum('read') + dropped((reason) => reason.startsWith('read.'));
     const documentsOut = sum(report.funnel.at(-1)?.step ?? 'read');
+    const documentsHeldOut = Object.values(report.heldOut ?? {}).reduce((total, { documents }) => total + documents, 0);
     invariant(
-      documentsIn === documentsOut + dropped(() => true),
-      `every document is accounted for: ${documentsIn} in, ${documentsOut} out, ${dropped(() => true)} dropped`,
+      documentsIn === documentsOut + documentsHeldOut + dropped(() => true),
+      `every document is accounted for: ${documentsIn} in, ${documentsOut} out, ${documentsHeldOut} held out, ${dropped(() => true)} dropped`,
       {
         documentsIn,
         documentsOut,
+        documentsHeldOut,
       },
     );
     await writeJson(files, joinPath(this.#out, 'report.json'), report);
@@ -546,6 +572,7 @@ class Build {
       documentsIn,
       documentsOut,
       drops: report.drops,
+      documentsHeldOut,
       copies,
       tokensAfterSampling,
       tokensPacked: report.packing.tokensPacked,

@@ -42,6 +42,19 @@ const perplexity = z
   })
   .describe('score "perplexity" under a scion model, on the device, in the main thread');
 
+const validation = z
+  .strictObject({
+    share: z.number().gt(0).max(0.5).default(0.01).describe('of the documents of each category, by a seeded hash of their text'),
+    documents: z.int().min(1).default(200).describe('at most so many a category'),
+    bytes: z
+      .int()
+      .min(1)
+      .default(2 ** 20)
+      .describe('at most so many bytes of text a category'),
+  })
+  .describe('documents that are held out of sampling and packing, as validation/CATEGORY.jsonl beside the packed data');
+export type ValidationConfig = z.output<typeof validation>;
+
 export const buildSchema = z.strictObject({
   name: z.string().optional(),
   data: z
@@ -63,6 +76,7 @@ export const buildSchema = z.strictObject({
   dedup: switched(DedupConfig).prefault({}),
   decontaminate: switched(z.strictObject({ ...indexSchema.shape, ...decontaminateSchema.omit({ index: true }).shape })).default(null),
   score: switched(z.strictObject({ ...scoreSchema.shape, train: z.array(trained).default([]), perplexity: perplexity.optional() })).default(null),
+  validation: switched(validation).default(null),
   sample: switched(sampleSchema).default(null),
   tokenizer: z.string().min(1).nullable().default(null).describe('a folder or file; without one nothing is packed'),
   pack: z
@@ -78,7 +92,7 @@ export type BuildConfig = z.output<typeof buildSchema>;
 export type BuildInput = z.input<typeof buildSchema>;
 
 /** Steps that `--only` names. Reading is always done. */
-export const STEP_NAMES = ['read', 'clean', 'dedup', 'decontaminate', 'score', 'sample', 'pack'] as const;
+export const STEP_NAMES = ['read', 'clean', 'dedup', 'decontaminate', 'score', 'validation', 'sample', 'pack'] as const;
 export type StepName = (typeof STEP_NAMES)[number];
 
 /** The configuration with only these steps on. */
@@ -90,6 +104,7 @@ export function onlySteps(config: BuildConfig, only: readonly StepName[]): Build
     dedup: has('dedup') ? config.dedup : null,
     decontaminate: has('decontaminate') ? config.decontaminate : null,
     score: has('score') ? config.score : null,
+    validation: has('validation') ? config.validation : null,
     sample: has('sample') ? config.sample : null,
     tokenizer: has('pack') ? config.tokenizer : null,
   };

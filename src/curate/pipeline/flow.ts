@@ -37,7 +37,7 @@ export const countsPath = (work: string, shard: number): string => joinPath(work
 export const factsPath = (work: string, shard: number): string => joinPath(work, shardName(shard).replace('.jsonl', '.facts.json'));
 
 /** Gathers `ShardFacts`. */
-class FactsBuilder {
+export class FactsBuilder {
   readonly #numbers = new Map<string, number>();
   readonly category: number[] = [];
   readonly characters: number[] = [];

@@ -9,6 +9,7 @@ import type { HostFiles } from '../../host/types.ts';
 import type { DedupResult } from '../dedup/index.ts';
 import type { BucketRow, BuildReport, DuplicateExample, FunnelRow, ScoreHistogram } from '../report/types.ts';
 import { type Counts, startOf } from './counts.ts';
+import { HELD_OUT, VALIDATION } from './holdout.ts';
 import type { BucketOutput } from './pack-tasks.ts';
 
 /** Names of decontamination tallies that list rows; they go to a file of their own. */
@@ -174,7 +175,7 @@ function addBins(lists: Iterable<readonly number[]>): number[] {
 
 /** The report. */
 export function gatherReport(input: GatherInput): BuildReport {
-  const { counts, stages, tokenized } = input;
+  const { counts, stages, tokenized, steps } = input;
   const drops = new Map<string, number>();
   for (const reasons of counts.drops.values()) for (const [reason, n] of reasons) drops.set(reason, (drops.get(reason) ?? 0) + n);
   const tokensPacked = stages.reduce((sum, { tokens }) => sum + tokens, 0);
@@ -185,6 +186,13 @@ export function gatherReport(input: GatherInput): BuildReport {
     drops: Object.fromEntries(sortedEntries(drops)),
     dropsByCategory: Object.fromEntries(sortedEntries(counts.drops).map(([category, reasons]) => [category, Object.fromEntries(sortedEntries(reasons))])),
     examples: Object.fromEntries(sortedEntries(counts.examples())),
+    ...(steps.includes(VALIDATION)
+      ? {
+          heldOut: Object.fromEntries(
+            sortedEntries(counts.funnel.get(HELD_OUT) ?? []).map(([category, { documents, bytes }]) => [category, { documents, bytes }]),
+          ),
+        }
+      : {}),
     tallies: Object.fromEntries(sortedEntries([...counts.tallies].filter(([name]) => !ROW_TALLY.test(name)))),
     histograms: {
       length: Object.fromEntries(sortedEntries(counts.lengths)),

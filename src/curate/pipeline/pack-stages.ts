@@ -3,7 +3,7 @@
  * was not chosen, and write the buckets of each stage.
  */
 import { joinPath } from '../../base/path.ts';
-import { finishPacked, planBuckets, readPlan } from '../../data/packed/index.ts';
+import { finishPacked, type HeldOutFile, planBuckets, readPlan, SHARED_PREFIX } from '../../data/packed/index.ts';
 import { openTokenShard } from '../../data/packed/token-shard.ts';
 import type { Host } from '../../host/types.ts';
 import { loadTokenizer } from '../../text/tokenizer.ts';
@@ -27,6 +27,8 @@ export interface PackEnv {
   readonly out: string;
   /** Of the shards. */
   readonly key: string;
+  /** Files of held-out documents, seen from the output folder. */
+  readonly heldOut: readonly HeldOutFile[];
   readonly tokenizerKey: string | null;
   readonly progress: (step: string, done: number, total: number) => void;
   timed<T>(step: string, work: () => Promise<T>): Promise<T>;
@@ -220,6 +222,7 @@ async function packStage(
     out: folder,
     buckets: outputs.map(({ facts }) => facts),
     tokenizer: await loadTokenizer(host.files, config.tokenizer ?? ''),
+    validation: folder === env.out ? env.heldOut : env.heldOut.map((one) => ({ ...one, file: SHARED_PREFIX + one.file })),
   });
   return { name, categories: manifest.categories.map(({ category }) => category), T, tokens: manifest.tokens, packs: manifest.packs, buckets: outputs };
 }

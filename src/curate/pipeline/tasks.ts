@@ -20,6 +20,8 @@ export const TASKS: Readonly<Record<string, () => Promise<Task<never>>>> = {
   'read.survey': async () => (await import('../read/units.ts')).surveyTask,
   'read.unit': async () => (await import('./read-task.ts')).readUnitTask,
   'map.shard': async () => (await import('./map-task.ts')).mapShardTask,
+  'validation.rank': async () => (await import('./holdout.ts')).rankTask,
+  'validation.split': async () => (await import('./holdout.ts')).splitTask,
   'pack.tokenize': async () => (await import('./pack-tasks.ts')).tokenizeTask,
   'pack.bucket': async () => (await import('./pack-tasks.ts')).bucketTask,
   'sample.shard': async () => (await import('./pack-tasks.ts')).sampleTask,

@@ -41,21 +41,23 @@ function accounts(report: BuildReport): Finding[] {
   const read = steps[0].documents;
   const kept = steps[lastJudging(steps)]?.documents ?? 0;
   const dropped = sum(Object.entries(report.drops).map(([reason, n]) => (isChoice(reason) || isReading(reason) ? 0 : n)));
-  const left = read - kept - dropped;
+  const held = sum(Object.values(report.heldOut ?? {}).map(({ documents }) => documents));
+  const left = read - kept - dropped - held;
+  const aside = report.heldOut === undefined ? '' : `${thousands(held)} held out, `;
   const found: Finding[] = [];
   if (read === 0)
     found.push({ level: 'broken', text: 'No document was read.', advice: 'Look at the paths and fields of the data in the recipe.', section: 'funnel' });
   else if (left !== 0) {
     found.push({
       level: 'broken',
-      text: `${times(Math.abs(left), 'document')} ${left > 0 ? 'vanished without a reason' : Math.abs(left) === 1 ? 'is counted twice' : 'are counted twice'}: ${thousands(read)} read, ${thousands(kept)} kept before sampling, ${thousands(dropped)} dropped.`,
+      text: `${times(Math.abs(left), 'document')} ${left > 0 ? 'vanished without a reason' : Math.abs(left) === 1 ? 'is counted twice' : 'are counted twice'}: ${thousands(read)} read, ${thousands(kept)} kept before sampling, ${aside}${thousands(dropped)} dropped.`,
       advice: 'This is a fault of the pipeline; please report it with report.json.',
       section: 'funnel',
     });
   } else
     found.push({
       level: 'fine',
-      text: `Every document is accounted for: ${thousands(read)} read = ${thousands(kept)} kept + ${thousands(dropped)} dropped.`,
+      text: `Every document is accounted for: ${thousands(read)} read = ${thousands(kept)} kept + ${report.heldOut === undefined ? '' : `${thousands(held)} held out + `}${thousands(dropped)} dropped.`,
       section: 'funnel',
     });
   const { tokensAfterSampling, tokensPacked } = report.packing;
@@ -69,6 +71,25 @@ function accounts(report: BuildReport): Finding[] {
   } else if (count(tokensPacked) > 0)
     found.push({ level: 'fine', text: `No token was lost while packing: ${thousands(tokensPacked)} before and after.`, section: 'packing' });
   return found;
+}
+
+/** A category without held-out documents is not watched in training. */
+function unwatched(report: BuildReport): Finding[] {
+  const { heldOut } = report;
+  if (heldOut === undefined) return [];
+  const steps = stepSums(report);
+  const last = lastJudging(steps);
+  const without = categoryWays(report).filter(({ category, documents }) => documents[last] > 0 && !Object.hasOwn(heldOut, category));
+  if (without.length === 0) return [];
+  return [
+    {
+      level: 'look',
+      text: `${times(without.length, 'category has', 'categories have')} no document in validation:`,
+      items: listed(without.map(({ category, documents }) => `${category}, ${times(documents[last], 'document')}`)),
+      advice: 'Give validation a larger share or more bytes, or leave it so: training then shows no loss of their own for them.',
+      section: 'funnel',
+    },
+  ];
 }
 
 function failures(report: BuildReport): Finding[] {
@@ -221,7 +242,7 @@ function time(report: BuildReport): Finding[] {
 
 /** All that is worth saying, what is broken first. */
 export function findings(report: BuildReport): Finding[] {
-  const all = [accounts, failures, losses, mostTaking, mixes, packs, scorers, compression, time].flatMap((look) => look(report));
+  const all = [accounts, unwatched, failures, losses, mostTaking, mixes, packs, scorers, compression, time].flatMap((look) => look(report));
   const weight = { broken: 0, look: 1, fine: 2 };
   return all.sort((a, b) => weight[a.level] - weight[b.level]);
 }

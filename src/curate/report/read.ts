@@ -21,6 +21,7 @@ const schema = z.object({
   funnel: z.array(z.object({ step: z.string(), category: z.string(), documents: z.number(), bytes: z.number(), tokens: z.number().nullable() })),
   drops: counts,
   dropsByCategory: z.record(z.string(), counts),
+  heldOut: z.record(z.string(), z.object({ documents: z.number(), bytes: z.number() })).optional(),
   examples: z.record(z.string(), z.array(example)),
   tallies: counts,
   histograms: z.object({

@@ -51,7 +51,7 @@ export function funnelSection(report: BuildReport): string {
     rows,
     'What is left behind each step. The bar is bytes; its pale end is what this step took.',
   );
-  return by(totals, [categoryTable(report)]);
+  return by(totals, [categoryTable(report), heldOutTable(report)]);
 }
 
 function categoryTable(report: BuildReport): string {
@@ -91,6 +91,15 @@ function categoryTable(report: BuildReport): string {
     };
   });
   return table(head, rows, 'By category: what each step takes of the documents read, before sampling. Marked where a step takes more than a fifth.') + cut;
+}
+
+/** What was set aside for validation, by category. */
+function heldOutTable(report: BuildReport): string {
+  const rows = Object.entries(report.heldOut ?? {}).sort((a, b) => count(b[1].bytes) - count(a[1].bytes));
+  if (rows.length === 0) return '';
+  const { shown, cut } = firstOf(rows, MOST_CATEGORIES, 'categories');
+  const cells = shown.map(([category, { documents, bytes }]) => ({ cells: [clipped(category, 80), thousands(documents), size(bytes)] }));
+  return table(['held out for validation', 'documents', 'bytes'], cells, 'Held out: in no pack, measured while training.') + cut;
 }
 
 /** Reasons with counts, where they took from, and examples. */

@@ -70,6 +70,8 @@ export interface BuildReport {
   readonly drops: Readonly<Record<string, number>>;
   /** The same by category: `[category][reason]`. */
   readonly dropsByCategory: Readonly<Record<string, Readonly<Record<string, number>>>>;
+  /** Set aside for validation, by category; absent where the build holds nothing out. */
+  readonly heldOut?: Readonly<Record<string, { readonly documents: number; readonly bytes: number }>>;
   /** A few dropped documents a reason. */
   readonly examples: Readonly<Record<string, readonly ReportExample[]>>;
   /** What steps did besides dropping: edits, flags. */

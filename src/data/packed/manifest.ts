@@ -11,6 +11,7 @@ import { nestsDeeper } from '../../formats/json.ts';
 import type { Host, HostFiles } from '../../host/types.ts';
 import { hash32 } from '../hash.ts';
 import { writeAside } from './aside.ts';
+import { heldOutSchema } from './held-out.ts';
 
 export const MANIFEST_NAME = 'manifest.json';
 /** Raised when the layout changes; readers refuse what is newer than they know. */
@@ -61,6 +62,8 @@ const schema = z.object({
   /** tokens / (packs x T). */
   fill: z.number(),
   buckets: z.array(bucketSchema).min(1),
+  /** Documents that were held out and are in no pack; packed data of before has none. */
+  validation: z.array(heldOutSchema).default([]),
 });
 
 /** One bucket as the manifest lists it. */

@@ -9,6 +9,7 @@ import { type HasherMaker, hashFile } from '../../host/hashing.ts';
 import type { HostFiles } from '../../host/types.ts';
 import { fillPack, IGNORE_LABEL, type Pack, type Piece } from '../pack.ts';
 import { bitAt, bitBytes, halvesOf, type TokenDtype, type Tokens, tokensOf, wordsOf } from './bits.ts';
+import { type HeldOutTexts, readHeldOut } from './held-out.ts';
 import { type BucketFacts, type PackedManifest, packedFingerprint, readPackedManifest } from './manifest.ts';
 
 /** What the data must be to be of use; each part that is given is checked. */
@@ -236,6 +237,14 @@ export class PackedFolder {
   /** Opens a bucket; close it when done. */
   bucket(bucket: number): Promise<PackedBucket> {
     return PackedBucket.open(this.#files, this.pathOf(bucket), this.manifest, this.manifest.buckets[bucket]);
+  }
+
+  /**
+   * The documents that the build held out, by category; none where it held out nothing. They are read only when asked for, since training with
+   * texts of one's own needs none. Throws `format` for a file that is missing or damaged.
+   */
+  heldOut(sha256: HasherMaker): Promise<HeldOutTexts[]> {
+    return readHeldOut(this.#files, this.dir, this.manifest.validation, sha256);
   }
 
   /** Reads every bucket and holds its SHA-256 against the manifest. Throws `format` naming the first that differs. */

@@ -18,6 +18,7 @@ import { IGNORE_LABEL } from '../pack.ts';
 import { writeAside } from './aside.ts';
 import { bitAt, bitBytes, bytesOf, copyBits, newTokens, tokensOf, tokenWidth } from './bits.ts';
 import { fitPieces } from './fit.ts';
+import type { HeldOutFile } from './held-out.ts';
 import { type BucketFacts, type PackedManifest, writeManifest } from './manifest.ts';
 import { type PackPlan, readPieces, readPlan } from './plan.ts';
 
@@ -243,11 +244,17 @@ export async function writeBucket(host: Host, options: { readonly plan: string; 
 
 /**
  * Ends a build: the tokenizer beside the buckets and, last, the manifest. `buckets` are the results of `writeBucket`, in
- * order. Throws `internal` where packed tokens are not those of the plan.
+ * order; `validation` lists files of held-out documents that are there already. Throws `internal` where packed tokens are not those of the plan.
  */
 export async function finishPacked(
   host: Host,
-  options: { readonly plan: string; readonly out: string; readonly buckets: readonly BucketFacts[]; readonly tokenizer: Tokenizer },
+  options: {
+    readonly plan: string;
+    readonly out: string;
+    readonly buckets: readonly BucketFacts[];
+    readonly tokenizer: Tokenizer;
+    readonly validation?: readonly HeldOutFile[];
+  },
 ): Promise<PackedManifest> {
   const { out, buckets, tokenizer } = options;
   const plan = await readPlan(host.files, options.plan);
@@ -279,5 +286,6 @@ export async function finishPacked(
     segments: total((bucket) => bucket.segments),
     fill: tokens / (packs * T),
     buckets: [...buckets],
+    validation: [...(options.validation ?? [])],
   });
 }
