@@ -53,6 +53,19 @@ test('the command trains on it and validates on texts', { timeout: 120_000 }, as
   expect(await refused('--data', at('docs.jsonl'))).toMatch(/trained on alone/);
 });
 
+test('documents that the build held out are the validation, as if their files were named', { timeout: 120_000 }, async () => {
+  const recipe = { data: [at('docs.jsonl')], clean: false, validation: { share: 0.5 }, tokenizer: at('packed/tokenizer'), pack: { length: T, buckets: 2 } };
+  writeFileSync(at('recipe.yaml'), JSON.stringify(recipe));
+  const built = await scionJson<{ documentsHeldOut: number }>('node', ['data', 'build', at('recipe.yaml'), '--workers', '1', '--out', at('built')]);
+  expect(built.documentsHeldOut).toBeGreaterThan(1);
+  const args = ['train', '--config', at('config.json'), '--data', at('built'), '--steps', '2', '--batch', '2'];
+  const train = (...more: string[]) => scionJson<{ valBitsPerByteLast: number | null }>('node', [...args, ...more]);
+  const own = await train('--out', at('built-own'));
+  const named = await train('--out', at('built-named'), '--validation', at('built/validation/*.jsonl'));
+  expect(own.valBitsPerByteLast).toBeGreaterThan(1);
+  expect(own.valBitsPerByteLast).toBe(named.valBitsPerByteLast);
+});
+
 test('a run that was stopped goes on to the same weights', { timeout: 120_000 }, async () => {
   const { files } = await host();
   const folder = await openPacked(files, at('packed'));
