@@ -3072,7 +3072,7 @@ fn rows(group: u32, at: RowLane) {
 // Formula: g = G gradScale; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2; p -= lr ((m bc1) / (sqrt(v bc2) + eps) + wd p).
 // Shapes: W, G, M, V f32 [n] as vec4, STEP u32 [words], H f16 [n] with HALF.
 // Bindings: W, G, M, V, STEP, H.
-// Constants: switch HALF.
+// Constants: switch HALF; switch RUN: only elements P.run0 <= e < P.run1 change (rows that learn), the vectors at its ends in part.
 // Numerics: all f32; nothing is written when the step found an infinity; decay is decoupled (Loshchilov and Hutter).
 #include "lib/step.wgsl"
 #include "lib/grid.wgsl"
@@ -3091,6 +3091,92 @@ struct Params {
   epsilon: f32,
   decay: f32,
   rate: f32,
+#if RUN
+  run0: u32,
+  run1: u32,
+#endif
+}
+@group(0) @binding(0) var<uniform> P: Params;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lane: u32) {
+#if RUN
+  let i = P.run0 / 4u + flat_group(wg, nwg) * 64u + lane;
+  let e = vec4u(4u * i) + vec4u(0u, 1u, 2u, 3u);
+  let learns = (e >= vec4u(P.run0)) & (e < vec4u(P.run1));
+#else
+  let i = flat_group(wg, nwg) * 64u + lane;
+#endif
+  if (i >= P.n4 || STEP[STEP_FOUND_INF] != 0u) { return; }
+  let lr = bitcast<f32>(STEP[STEP_LR]) * P.rate;
+  let g = G[i] * bitcast<f32>(STEP[STEP_GRAD_SCALE]);
+  let m = P.beta1 * M[i] + (1.0 - P.beta1) * g;
+  let v = P.beta2 * V[i] + (1.0 - P.beta2) * g * g;
+#if RUN
+  M[i] = select(M[i], m, learns);
+  V[i] = select(V[i], v, learns);
+#else
+  M[i] = m;
+  V[i] = v;
+#endif
+  let p = W[i];
+  let update = (m * bitcast<f32>(STEP[STEP_BC1])) / (sqrt(v * bitcast<f32>(STEP[STEP_BC2])) + P.epsilon);
+#if RUN
+  let next = select(p, p - lr * (update + P.decay * p), learns);
+#else
+  let next = p - lr * (update + P.decay * p);
+#endif
+  W[i] = next;
+#if HALF
+  H_store(i, next);
+#endif
+}
+`,
+  "optim/block_mask.wgsl": `// Purpose: zeroes what lies outside the blocks of a block-structured matrix: the gradient of a fused adapter's B.
+// Formula: G[n, c] = 0 unless row n lies in the block of column c, first_j <= n < last_j with j = c / rank.
+// Shapes: G f32 [N, R], R = rank x blocks (1 to 3).
+// Bindings: G.
+// Constants: none. A thread an element.
+// Numerics: writes zeros, whatever was there; touches nothing else.
+#include "lib/grid.wgsl"
+@group(0) @binding(1) var<storage, read_write> G: array<f32>;
+struct Params {
+  n: u32,
+  width: u32,
+  rank: u32,
+  first0: u32, last0: u32,
+  first1: u32, last1: u32,
+  first2: u32, last2: u32,
+}
+@group(0) @binding(0) var<uniform> P: Params;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let i = flat_group(wg, nwg) * 64u + lane;
+  if (i >= P.n) { return; }
+  let row = i / P.width;
+  let block = (i % P.width) / P.rank;
+  var first = P.first0;
+  var last = P.last0;
+  if (block == 1u) { first = P.first1; last = P.last1; }
+  if (block == 2u) { first = P.first2; last = P.last2; }
+  if (row < first || row >= last) { G[i] = 0.0; }
+}
+`,
+  "optim/ema.wgsl": `// Purpose: exponential moving average of trained weights.
+// Formula: E += (1 - decay) (W - E).
+// Shapes: E, W f32 [n] as vec4, STEP u32 [words].
+// Bindings: E, W, STEP.
+// Constants: none.
+// Numerics: f32; written as a difference, so that weights that rest leave their average's bits alone; nothing is written when the step found an infinity.
+#include "lib/step.wgsl"
+#include "lib/grid.wgsl"
+@group(0) @binding(1) var<storage, read_write> E: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> W: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> STEP: array<u32>;
+struct Params {
+  n4: u32,
+  rate: f32,
 }
 @group(0) @binding(0) var<uniform> P: Params;
 
@@ -3098,19 +3184,8 @@ struct Params {
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lane: u32) {
   let i = flat_group(wg, nwg) * 64u + lane;
   if (i >= P.n4 || STEP[STEP_FOUND_INF] != 0u) { return; }
-  let lr = bitcast<f32>(STEP[STEP_LR]) * P.rate;
-  let g = G[i] * bitcast<f32>(STEP[STEP_GRAD_SCALE]);
-  let m = P.beta1 * M[i] + (1.0 - P.beta1) * g;
-  let v = P.beta2 * V[i] + (1.0 - P.beta2) * g * g;
-  M[i] = m;
-  V[i] = v;
-  let p = W[i];
-  let update = (m * bitcast<f32>(STEP[STEP_BC1])) / (sqrt(v * bitcast<f32>(STEP[STEP_BC2])) + P.epsilon);
-  let next = p - lr * (update + P.decay * p);
-  W[i] = next;
-#if HALF
-  H_store(i, next);
-#endif
+  let e = E[i];
+  E[i] = e + P.rate * (W[i] - e);
 }
 `,
   "optim/norm_partials.wgsl": `// Purpose: sums of squares of fixed blocks of 4,096 gradient elements, the same blocks however the state is sharded.
@@ -3154,7 +3229,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @
 // Formula: g = G gradScale + wd p; m = momentum m + g; p -= lr m.
 // Shapes: W, G, M f32 [n] as vec4, STEP u32 [words], H f16 [n] with HALF.
 // Bindings: W, G, M, STEP, H.
-// Constants: switch HALF.
+// Constants: switch HALF; switch RUN: only elements P.run0 <= e < P.run1 change (rows that learn), the vectors at its ends in part.
 // Numerics: all f32; nothing is written when the step found an infinity; decay is coupled, as is usual for SGD.
 #include "lib/step.wgsl"
 #include "lib/grid.wgsl"
@@ -3170,18 +3245,36 @@ struct Params {
   momentum: f32,
   decay: f32,
   rate: f32,
+#if RUN
+  run0: u32,
+  run1: u32,
+#endif
 }
 @group(0) @binding(0) var<uniform> P: Params;
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lane: u32) {
+#if RUN
+  let i = P.run0 / 4u + flat_group(wg, nwg) * 64u + lane;
+  let e = vec4u(4u * i) + vec4u(0u, 1u, 2u, 3u);
+  let learns = (e >= vec4u(P.run0)) & (e < vec4u(P.run1));
+#else
   let i = flat_group(wg, nwg) * 64u + lane;
+#endif
   if (i >= P.n4 || STEP[STEP_FOUND_INF] != 0u) { return; }
   let p = W[i];
   let g = G[i] * bitcast<f32>(STEP[STEP_GRAD_SCALE]) + P.decay * p;
   let m = P.momentum * M[i] + g;
+#if RUN
+  M[i] = select(M[i], m, learns);
+#else
   M[i] = m;
+#endif
+#if RUN
+  let next = select(p, p - bitcast<f32>(STEP[STEP_LR]) * P.rate * m, learns);
+#else
   let next = p - bitcast<f32>(STEP[STEP_LR]) * P.rate * m;
+#endif
   W[i] = next;
 #if HALF
   H_store(i, next);
@@ -3294,6 +3387,67 @@ fn main(@builtin(local_invocation_index) lane: u32) {
       STEP[STEP_GOOD] = good;
     }
   }
+}
+`,
+  "random/dropout.wgsl": `// Purpose: inverted dropout whose mask is drawn from a counter, so that the gradient draws it again instead of reading it.
+// Formula: Y[e] (+)= (word e of Philox((e / 4, site), (seed, stream)) < threshold) ? 0 : X[e] * scale.
+// Shapes: X, Y flat, n elements; the tail of the last vector lies in the allocation's padding.
+// Bindings: X, Y (f32 or f16 storage each).
+// Constants: none.
+// Numerics: masks exact; one product, one rounding on store.
+#include "lib/tensor.wgsl" NAME=X BINDING=1 VEC=4
+#include "lib/tensor.wgsl" NAME=Y BINDING=2 VEC=4
+#include "lib/grid.wgsl"
+#include "lib/philox.wgsl"
+struct Params {
+  n4: u32,
+  seed: u32,
+  stream: u32,
+  site: u32,
+  threshold: u32,
+  scale: f32,
+  accumulate: u32,
+}
+@group(0) @binding(0) var<uniform> P: Params;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let i = flat_group(wg, nwg) * 64u + lane;
+  if (i >= P.n4) { return; }
+  let w = philox(vec4u(i, P.site, 0u, 0u), vec2u(P.seed, P.stream));
+  var y = select(X_load(i) * P.scale, vec4f(), w < vec4u(P.threshold));
+  if (P.accumulate != 0u) { y += Y_load(i); }
+  Y_store(i, y);
+}
+`,
+  "random/noise.wgsl": `// Purpose: uniform noise of a size of its own for each row, added in place (Y holds X already): NEFTune.
+// Formula: Y[n, c] += scale[n] * (2 u - 1), u = (word e >> 8) / 2^24 of Philox((e / 4, site), (seed, stream)), e = n D + c.
+// Shapes: Y [N, D]; SCALE f32 [N].
+// Bindings: Y (f32 or f16 storage), SCALE.
+// Constants: none. A thread a vector of four; rows need not be a multiple of it, the tail lies in the allocation's padding.
+// Numerics: the noise is exact to one f32 product; one rounding on store. Rows of scale 0 keep their bits.
+#include "lib/tensor.wgsl" NAME=Y BINDING=1 VEC=4
+@group(0) @binding(2) var<storage, read_write> SCALE: array<f32>;
+#include "lib/grid.wgsl"
+#include "lib/philox.wgsl"
+struct Params {
+  n: u32,
+  width: u32,
+  seed: u32,
+  stream: u32,
+  site: u32,
+}
+@group(0) @binding(0) var<uniform> P: Params;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let i = flat_group(wg, nwg) * 64u + lane;
+  if (4u * i >= P.n) { return; }
+  let w = philox(vec4u(i, P.site, 0u, 0u), vec2u(P.seed, P.stream));
+  let u = vec4f(w >> vec4u(8u)) * 1.1920928955078125e-7 - 1.0;
+  let last = vec4u(P.n - 1u);
+  let row = min(vec4u(4u * i) + vec4u(0u, 1u, 2u, 3u), last) / P.width;
+  Y_store(i, Y_load(i) + vec4f(SCALE[row.x], SCALE[row.y], SCALE[row.z], SCALE[row.w]) * u);
 }
 `,
   "random/random.wgsl": `// Purpose: random numbers by counter: any part of a sequence can be made alone, with the bits the host would make.

@@ -9,7 +9,7 @@ import { decodeUtf8, readExactly, shown } from '../formats/bytes.ts';
 import { openSafetensors, type SafetensorsFile } from '../formats/safetensors.ts';
 import { type HasherMaker, hasherMaker } from '../host/hashing.ts';
 import type { FileReader, HostFiles } from '../host/types.ts';
-import { momentName } from '../nn/parameters.ts';
+import { momentName, weightName } from '../nn/parameters.ts';
 import type { StateKind, StateSpec, States } from '../tensor/states.ts';
 import { typeName } from '../tensor/types.ts';
 import { type CheckpointFolder, listCheckpoints } from './folders.ts';
@@ -260,7 +260,14 @@ export async function openCheckpoint(files: HostFiles, path: string, options: { 
   return {
     manifest,
     trainer,
-    read: async (parameter) => (await needed('param')).header.readF32(parameter),
+    async read(parameter) {
+      const { header } = await needed('param');
+      if (header.tensors.has(parameter)) return header.readF32(parameter);
+      // Frozen matrices of mixed precision have no master: their 16-bit weights are all there is.
+      const halves = await part('weight');
+      const half = weightName(parameter);
+      return halves?.header.tensors.has(half) ? halves.header.readF32(half) : header.readF32(parameter);
+    },
     async moment(which, parameter) {
       const found = await part(`moment${which}`);
       const name = momentName(which, parameter);

@@ -26,7 +26,7 @@ export const PIECE_BYTES = 4 << 20;
 export const FILE_DTYPE: Readonly<Record<DType, FileDtype>> = { f32: 'F32', f16: 'F16', u32: 'U32', i32: 'I32' };
 
 /** Kinds in the order of their files; `cache` never is saved. */
-const FILE_ORDER: readonly StateKind[] = ['param', 'weight', 'moment1', 'moment2', 'step', 'other', 'grad'];
+const FILE_ORDER: readonly StateKind[] = ['param', 'weight', 'moment1', 'moment2', 'ema', 'step', 'other', 'grad'];
 
 /** The file that holds the states of a kind. */
 export const kindFile = (kind: StateKind): string => `${kind}.safetensors`;

@@ -61,7 +61,7 @@ async function naive(c: LlamaConfig, ids: readonly number[], given: number): Pro
   const g = new Graph(states);
   const inputs = { ids: g.data('ids', [1, T], 'u32'), positions: g.data('positions', [1, T], 'u32'), ranges: g.data('ranges', [1, T, 4], 'u32') };
   const hidden = llamaHidden(g, c, inputs, { precision: 'f32', capacity: 128 });
-  const value = matmul(view(hidden, [T, c.hiddenSize]), weight(g, 'head', 'f32'), { transposeB: true });
+  const value = matmul(view(hidden, [T, c.hiddenSize]), weight(g, 'head'), { transposeB: true });
   const feeds: Record<string, ArrayLike<number>> = { ids: all, positions: all.map((_, i) => i), ranges: attentionRanges(T, [T], 0) };
   for (const p of listParameters(c)) feeds[p.name] = await seeded(c)(p.name);
   const [{ data }] = evaluateReference([value], feeds);

@@ -7,6 +7,7 @@ import { ScionError } from '../base/errors.ts';
 import type { ReadParameter } from '../checkpoint/source.ts';
 import type { GpuDevice } from '../gpu/device.ts';
 import type { LlamaConfig } from '../nn/config.ts';
+import { loraParameters } from '../nn/lora.ts';
 import { listParameters, weightName } from '../nn/parameters.ts';
 import { type MemoryUse, type Program, Session } from '../tensor/session.ts';
 import { chunkClass, type InferOptions, type InferPlans, planInference, stepName } from './plans.ts';
@@ -82,8 +83,8 @@ export class Generator {
     const plans = planInference(config, options, device.facts);
     const session = new Session(device, plans.plans, { states: plans.states });
     try {
-      for (const p of listParameters(config)) {
-        session.writeState(options.precision === 'mixed' && p.group === 'decay' ? weightName(p.name) : p.name, await read(p.name));
+      for (const p of [...listParameters(config), ...(options.lora ? loraParameters(config, options.lora) : [])]) {
+        session.writeState(plans.states.get(p.name) ? p.name : weightName(p.name), await read(p.name));
       }
     } catch (error) {
       session.destroy();
@@ -97,7 +98,7 @@ export class Generator {
    * follows what was trained. The session must outlive the generator, and its precision must be the one asked for.
    */
   static attach(owner: Session, config: LlamaConfig, options: InferOptions): Generator {
-    const plans = planInference(config, options, owner.device.facts);
+    const plans = planInference(config, options, owner.device.facts, owner.states ?? undefined);
     const session = new Session(owner.device, plans.plans, { states: plans.states, share: owner });
     const own = plans.states.buffers().filter((b) => b.kind !== 'cache' && !session.shared.has(b.key));
     if (own.length > 0) {

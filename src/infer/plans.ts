@@ -6,13 +6,14 @@
 import { ScionError } from '../base/errors.ts';
 import type { DeviceFacts } from '../gpu/facts.ts';
 import type { LlamaConfig } from '../nn/config.ts';
+import { makeLinear } from '../nn/linear.ts';
 import { headParameter, llamaHidden, weight } from '../nn/llama.ts';
+import { type LoraSpec, loraParameters } from '../nn/lora.ts';
 import { declareModel, type Precision } from '../nn/parameters.ts';
 import { Graph, type Value, view } from '../tensor/graph.ts';
 import { argmax } from '../tensor/ops/argmax.ts';
 import { embed } from '../tensor/ops/embed.ts';
 import { linearCrossEntropy } from '../tensor/ops/linear_cross_entropy.ts';
-import { matmul } from '../tensor/ops/matmul.ts';
 import { type Plan, planGraph } from '../tensor/plan.ts';
 import { type MemoryUse, memoryOf } from '../tensor/session.ts';
 import { States } from '../tensor/states.ts';
@@ -20,6 +21,8 @@ import { States } from '../tensor/states.ts';
 /** What a model is opened for. */
 export interface InferOptions {
   readonly precision: Precision;
+  /** Adapters beside the weights; their matrices are parameters of the model like the others. */
+  readonly lora?: LoraSpec;
   /** C: tokens of one sequence that the cache holds, prompt and answer together; 0 to score only. */
   readonly capacity: number;
   /** B: sequences generated side by side; 1 by default. */
@@ -54,7 +57,7 @@ interface Step {
 }
 
 /** T new tokens of B sequences against their caches. Data `last` (where T > 1): the row of B T whose logits are wanted. */
-function traceStep(states: States, c: LlamaConfig, precision: Precision, B: number, T: number, positions: number): Step {
+function traceStep(states: States, c: LlamaConfig, options: InferOptions, B: number, T: number, positions: number): Step {
   const graph = new Graph(states);
   const inputs = {
     ids: graph.data('ids', [B, T], 'u32'),
@@ -62,31 +65,34 @@ function traceStep(states: States, c: LlamaConfig, precision: Precision, B: numb
     ranges: graph.data('ranges', [B, T, 4], 'u32'),
     cache: { layers: Array.from({ length: c.numLayers }, (_, i) => graph.state(cacheName(i))), slots: graph.data('slots', [B, T], 'u32') },
   };
-  const hidden = view(llamaHidden(graph, c, inputs, { precision, capacity: positions }), [B * T, c.hiddenSize]);
+  const linear = makeLinear(graph, c, options);
+  const hidden = view(llamaHidden(graph, c, inputs, { precision: options.precision, capacity: positions, linear }), [B * T, c.hiddenSize]);
   // Rows by number are what an embedding gives; only these meet the head.
   const rows = T === 1 ? hidden : embed(hidden, graph.data('last', [B], 'u32'));
-  const logits = matmul(rows, weight(graph, headParameter(c), precision), { transposeB: true, dtype: 'f32' });
+  const logits = linear.logits(rows);
   return { graph, logits, best: argmax(logits) };
 }
 
 /** Negative log-likelihood of each label of rows [B, T]; the graph of the trainer's evaluation. */
-function traceScore(states: States, c: LlamaConfig, precision: Precision, B: number, T: number, positions: number): { graph: Graph; nll: Value } {
+function traceScore(states: States, c: LlamaConfig, options: InferOptions, B: number, T: number, positions: number): { graph: Graph; nll: Value } {
   const graph = new Graph(states);
   const inputs = {
     ids: graph.data('ids', [B, T], 'u32'),
     positions: graph.data('positions', [B, T], 'u32'),
     ranges: graph.data('ranges', [B, T, 4], 'u32'),
   };
-  const hidden = llamaHidden(graph, c, inputs, { precision, capacity: positions });
-  const { nll } = linearCrossEntropy(view(hidden, [B * T, c.hiddenSize]), weight(graph, headParameter(c), precision), graph.data('labels', [B * T], 'i32'));
+  const linear = makeLinear(graph, c, options);
+  const hidden = view(llamaHidden(graph, c, inputs, { precision: options.precision, capacity: positions, linear }), [B * T, c.hiddenSize]);
+  const { nll } = linearCrossEntropy(hidden, weight(graph, headParameter(c)), graph.data('labels', [B * T], 'i32'), { term: linear.headTerm(hidden) });
   return { graph, nll };
 }
 
 /**
  * Declares and plans a model for use.
+ * @param like states of a session whose buffers will be shared: groups and storage follow it.
  * @throws ScionError `usage` for impossible sizes, `plan` or `memory` where the device's limits are exceeded.
  */
-export function planInference(config: LlamaConfig, options: InferOptions, facts: DeviceFacts): InferPlans {
+export function planInference(config: LlamaConfig, options: InferOptions, facts: DeviceFacts, like?: States): InferPlans {
   const { precision, capacity, batch = 1, score } = options;
   const natural = (name: string, value: number, least: number): void => {
     if (!Number.isInteger(value) || value < least) throw new ScionError('usage', `${name} must be an integer from ${least}, got ${value}`, { name, value });
@@ -99,7 +105,7 @@ export function planInference(config: LlamaConfig, options: InferOptions, facts:
   }
   if (capacity === 0 && !score) throw new ScionError('usage', 'a model opened with capacity 0 and without score can do nothing; give one of them');
   const states = new States();
-  declareModel(states, config, { precision, train: null });
+  declareModel(states, config, { precision, train: null, like, adapters: options.lora && loraParameters(config, options.lora) });
   if (capacity > 0) {
     const shape = [batch, capacity, 2 * config.numKvHeads * config.headSize];
     for (let i = 0; i < config.numLayers; i++) states.declare(cacheName(i), 'cache', 'cache', shape, precision === 'mixed' ? 'f16' : 'f32');
@@ -110,11 +116,11 @@ export function planInference(config: LlamaConfig, options: InferOptions, facts:
   const classes = capacity > 0 ? [1, ...PREFILL_CLASSES.filter((T) => T <= capacity)] : [];
   const plans: Record<string, Plan> = {};
   for (const T of classes) {
-    const { graph, best, logits } = traceStep(states, config, precision, batch, T, positions);
+    const { graph, best, logits } = traceStep(states, config, options, batch, T, positions);
     plans[stepName(T)] = planGraph(graph, { name: stepName(T), facts, outputs: { best, logits } });
   }
   if (score) {
-    const { graph, nll } = traceScore(states, config, precision, score.batch, score.tokens, positions);
+    const { graph, nll } = traceScore(states, config, options, score.batch, score.tokens, positions);
     plans.score = planGraph(graph, { name: 'score', facts, outputs: { nll } });
   }
   return { states, plans, classes, memory: memoryOf(Object.values(plans)) };

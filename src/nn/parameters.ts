@@ -1,6 +1,6 @@
 /**
  * The parameters of a LLaMA-family model: which tensors there are, how q, k, v and gate, up are fused
- * inside, and which views of them carry Hugging Face's names. Import, export, LoRA targets, decay groups and
+ * inside, and which views of them carry Hugging Face's names. Import, export, LoRA targets, trainable sets, decay groups and
  * tensor parallelism all read this list; nothing else knows both namings.
  */
 import { Random } from '../base/random.ts';
@@ -12,10 +12,12 @@ import type { LlamaConfig } from './config.ts';
 export interface Parameter {
   readonly name: string;
   readonly shape: Shape;
-  /** `decay`: matrices, weight decay applies. `plain`: norms and biases. */
-  readonly group: 'decay' | 'plain';
-  /** Standard deviation of a normal start, or a constant. */
-  readonly init: { readonly normal: number } | { readonly constant: number };
+  /** `decay`: matrices of the layers. `vocab`: embedding and head. `plain`: norms and biases. `lora`: adapters of matrices. */
+  readonly group: 'decay' | 'vocab' | 'plain' | 'lora';
+  /** Standard deviation of a normal start, bound of a uniform one, or a constant. */
+  readonly init: { readonly normal: number } | { readonly uniform: number } | { readonly constant: number };
+  /** Part of an adapter beside the model: f32 always. */
+  readonly adapter?: true;
 }
 
 /** A Hugging Face tensor as rows of a parameter. */
@@ -36,8 +38,9 @@ export function listParameters(c: LlamaConfig): Parameter[] {
   const qkv = (c.numHeads + 2 * c.numKvHeads) * c.headSize;
   const deep = 1 / Math.sqrt(2 * c.numLayers);
   const matrix = (name: string, shape: Shape, scale = 1): Parameter => ({ name, shape, group: 'decay', init: { normal: c.initializerRange * scale } });
+  const table = (name: string): Parameter => ({ ...matrix(name, [c.vocabSize, D]), group: 'vocab' });
   const vector = (name: string, size: number, constant: number): Parameter => ({ name, shape: [size], group: 'plain', init: { constant } });
-  const out: Parameter[] = [matrix('embed', [c.vocabSize, D])];
+  const out: Parameter[] = [table('embed')];
   for (let i = 0; i < c.numLayers; i++) {
     const at = `layers.${i}`;
     out.push(vector(`${at}.attn_norm`, D, 1), matrix(`${at}.qkv`, [qkv, D]));
@@ -47,7 +50,7 @@ export function listParameters(c: LlamaConfig): Parameter[] {
     out.push(matrix(`${at}.gate_up`, [2 * c.intermediateSize, D]), matrix(`${at}.down`, [D, c.intermediateSize], deep));
   }
   out.push(vector('norm', D, 1));
-  if (!c.tied) out.push(matrix('head', [c.vocabSize, D]));
+  if (!c.tied) out.push(table('head'));
   return out;
 }
 
@@ -85,36 +88,62 @@ export function listHfViews(c: LlamaConfig): HfView[] {
   return out;
 }
 
-/** Name of a parameter's 16-bit copy, gradient and moments among the states. */
+/** Name of a parameter's 16-bit copy, gradient, moments and moving average among the states. */
 export const weightName = (name: string): string => `weight:${name}`;
 export const gradName = (name: string): string => `grad:${name}`;
+export const emaName = (name: string): string => `ema:${name}`;
 export const momentName = (which: 1 | 2, name: string): string => `moment${which}:${name}`;
+
+/** True for what has a 16-bit copy in mixed precision: the model's own matrices. */
+export const isMatrix = (p: Parameter): boolean => p.shape.length === 2 && !p.adapter;
+
+/** The group of states that do not learn: no gradient, no moments, no f32 master beside a 16-bit weight. */
+export const FROZEN = 'frozen';
 
 /** What a model is declared for. */
 export interface DeclareOptions {
   readonly precision: Precision;
-  /** Gradients and the optimizer's moments (2 for AdamW, 1 for SGD); null for inference. */
-  readonly train: { readonly moments: 1 | 2 } | null;
+  /** Gradients and the optimizer's moments (2 for AdamW, 1 for SGD), and a moving average if asked for; null for inference. */
+  readonly train: { readonly moments: 1 | 2; readonly ema?: boolean } | null;
+  /** The state group of a parameter, `FROZEN` where it does not learn; by default its own. */
+  readonly groupOf?: (p: Parameter) => string;
+  /** Frozen matrices are stored in 16 bits whatever the precision. */
+  readonly halfBase?: boolean;
+  /** Declared behind the model's own. */
+  readonly adapters?: readonly Parameter[];
+  /** Inference: groups and storage of another session's states, so that its buffers can be shared. */
+  readonly like?: States;
 }
 
-/** Declares a model's states. For inference in mixed precision the f32 masters of matrices do not exist. */
+/**
+ * Declares a model's states. In mixed precision the f32 masters of matrices exist only where they learn; kinds of one
+ * group hold the same parameters in the same order, so that one offset serves them all.
+ */
 export function declareModel(states: States, c: LlamaConfig, options: DeclareOptions): Parameter[] {
-  const parameters = listParameters(c);
-  const mixed = options.precision === 'mixed';
+  const { like, train } = options;
+  const parameters = [...listParameters(c), ...(options.adapters ?? [])];
+  const groupOf = (p: Parameter): string => (like?.get(weightName(p.name)) ?? like?.get(p.name))?.group ?? options.groupOf?.(p) ?? p.group;
+  const learns = (p: Parameter): boolean => train !== null && groupOf(p) !== FROZEN;
+  const half = (p: Parameter): boolean => {
+    if (!isMatrix(p)) return false;
+    if (like?.get(weightName(p.name)) ?? like?.get(p.name)) return like?.get(weightName(p.name)) !== undefined;
+    return options.precision === 'mixed' || (options.halfBase === true && groupOf(p) === FROZEN);
+  };
   const kinds: [
     prefix: (n: string) => string,
-    kind: 'param' | 'weight' | 'grad' | 'moment1' | 'moment2',
+    kind: 'param' | 'weight' | 'grad' | 'moment1' | 'moment2' | 'ema',
     dtype: 'f32' | 'f16',
     wanted: (p: Parameter) => boolean,
   ][] = [
-    [(n) => n, 'param', 'f32', (p) => options.train !== null || !mixed || p.group === 'plain'],
-    [weightName, 'weight', 'f16', (p) => mixed && p.group === 'decay'],
-    [gradName, 'grad', 'f32', () => options.train !== null],
-    [(n) => momentName(1, n), 'moment1', 'f32', () => options.train !== null],
-    [(n) => momentName(2, n), 'moment2', 'f32', () => options.train?.moments === 2],
+    [(n) => n, 'param', 'f32', (p) => learns(p) || !half(p)],
+    [weightName, 'weight', 'f16', half],
+    [gradName, 'grad', 'f32', learns],
+    [(n) => momentName(1, n), 'moment1', 'f32', learns],
+    [(n) => momentName(2, n), 'moment2', 'f32', (p) => learns(p) && train?.moments === 2],
+    [emaName, 'ema', 'f32', (p) => learns(p) && train?.ema === true],
   ];
   for (const [prefix, kind, dtype, wanted] of kinds) {
-    for (const p of parameters) if (wanted(p)) states.declare(prefix(p.name), kind, p.group, p.shape, dtype);
+    for (const p of parameters) if (wanted(p)) states.declare(prefix(p.name), kind, groupOf(p), p.shape, dtype);
   }
   return parameters;
 }
@@ -127,6 +156,7 @@ export function initialValues(p: Parameter, seed: number): Float32Array {
   let stream = 2166136261;
   for (const ch of p.name) stream = Math.imul(stream ^ ch.charCodeAt(0), 16777619) >>> 0;
   const random = new Random(seed, stream);
-  for (let i = 0; i < out.length; i++) out[i] = p.init.normal * random.normal();
+  if ('uniform' in p.init) for (let i = 0; i < out.length; i++) out[i] = p.init.uniform * (2 * random.uniform() - 1);
+  else for (let i = 0; i < out.length; i++) out[i] = p.init.normal * random.normal();
   return out;
 }

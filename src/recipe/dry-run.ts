@@ -106,7 +106,7 @@ type Fit = Pick<PlannedStage, 'bytes' | 'byKind' | 'flops' | 'problem'>;
 /** Plans one step of a stage. */
 function fit(stage: RecipeStage, config: LlamaConfig, firstNew: number | null, facts: DeviceFacts): Fit {
   try {
-    const { plans, memory } = planTraining(stageSetup(stage, config, firstNew), facts);
+    const { plans, memory } = planTraining(stageSetup(stage, config, firstNew, 0), facts);
     return {
       bytes: memory.total,
       byKind: { ...memory.states, 'activations and scratch': memory.arena, 'step data': memory.data + memory.uniforms + memory.constants + memory.staging },

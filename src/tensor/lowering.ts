@@ -118,9 +118,14 @@ export class LoweringContext implements Lowering {
     });
   }
 
-  clear(value: Value): void {
+  clear(value: Value, part?: { readonly offset: number; readonly bytes: number }): void {
     if (this.pending.length > 0) throw new ScionError('internal', 'clear comes before the launches of a node');
-    this.commands.push({ resolve: (refOf) => ({ kind: 'clear', ref: refOf(value) }) });
+    this.commands.push({
+      resolve: (refOf) => {
+        const ref = refOf(value);
+        return { kind: 'clear', ref: part ? { buffer: ref.buffer, offset: ref.offset + part.offset, bytes: part.bytes } : ref };
+      },
+    });
   }
 
   scratch(bytes: number): Scratch {

@@ -64,8 +64,8 @@ export interface Window {
 export interface Lowering {
   readonly facts: DeviceFacts;
   dispatch(spec: DispatchSpec): void;
-  /** Zeroes a whole tensor. */
-  clear(value: Value): void;
+  /** Zeroes a tensor, or part of its bytes (both multiples of 4). */
+  clear(value: Value, part?: { readonly offset: number; readonly bytes: number }): void;
   scratch(bytes: number): Scratch;
   /** The row windows of a tensor [rows, ...] under this device's binding limit; one window if it fits. */
   windows(value: Value): Window[];

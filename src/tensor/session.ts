@@ -275,7 +275,7 @@ export class Session {
   readonly device: GpuDevice;
   readonly programs: Readonly<Record<string, Program>>;
   readonly memory: MemoryUse;
-  private readonly states: States | null;
+  readonly states: States | null;
   private readonly stateBuffers = new Map<string, GPUBuffer>();
   /** State buffers that belong to another session. */
   readonly shared: ReadonlySet<string>;

@@ -9,13 +9,13 @@ import type { DeviceFacts } from '../gpu/facts.ts';
 import { byteSize, type DType, dtypeBytes, roundUp, type Shape, sizeOf, type TensorType, typeName } from './types.ts';
 
 /** What a state is for; one kind, one dtype within a group. */
-export type StateKind = 'param' | 'weight' | 'grad' | 'moment1' | 'moment2' | 'cache' | 'step' | 'other';
+export type StateKind = 'param' | 'weight' | 'grad' | 'moment1' | 'moment2' | 'ema' | 'cache' | 'step' | 'other';
 
 /** A declared state. */
 export interface StateSpec extends TensorType {
   readonly name: string;
   readonly kind: StateKind;
-  /** Tensors of one group are updated together: `decay`, `plain`, ... */
+  /** Tensors of one group are updated together: `decay`, `plain`, `frozen`, ... */
   readonly group: string;
 }
 

@@ -164,9 +164,9 @@ export class Run {
   /** Writes the model as a Hugging Face folder with its tokenizer; an earlier export there is replaced. */
   async exportModel(dir: string, dtype: 'f32' | 'f16' | 'bf16' = 'f32'): Promise<void> {
     const { files } = await host();
-    const { session } = this.trainer.stepper;
+    const { stepper } = this.trainer;
     await files.remove(dir);
-    await exportHf(files, dir, this.options.setup.model, async (name) => (await session.readState(name)) as Float32Array, { dtype });
+    await exportHf(files, dir, this.options.setup.model, (name) => stepper.readParameter(name), { dtype });
     await saveTokenizer(files, this.options.tokenizer, dir);
   }
 

@@ -18,7 +18,8 @@ test('without replay there is the same Chinese at the same rates, and nothing el
   expect(packsOf(bare, 'en')).toBe(0);
   // Steps are whole: half a step of packs a stage at most.
   const slack = SAMPLE_GRAFT.stages.length * SAMPLE_GRAFT.model.batch;
-  for (const category of ['zh', 'facts'] as const) expect(Math.abs(packsOf(bare, category) - packsOf(SAMPLE_GRAFT.stages, category))).toBeLessThanOrEqual(slack / 2);
+  for (const category of ['zh', 'facts'] as const)
+    expect(Math.abs(packsOf(bare, category) - packsOf(SAMPLE_GRAFT.stages, category))).toBeLessThanOrEqual(slack / 2);
   bare.forEach((stage, i) => {
     const whole = SAMPLE_GRAFT.stages[i].schedule;
     const { schedule } = stage;

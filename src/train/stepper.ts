@@ -5,10 +5,12 @@
  */
 import { ScionError } from '../base/errors.ts';
 import type { ReadParameter } from '../checkpoint/source.ts';
+import { documentLengths } from '../data/document-lengths.ts';
 import type { Batch } from '../data/loader.ts';
 import { batchTables } from '../data/pack.ts';
 import type { GpuDevice } from '../gpu/device.ts';
-import { initialValues, listParameters, momentName, weightName } from '../nn/parameters.ts';
+import { startAdapters } from '../nn/lora-init.ts';
+import { emaName, initialValues, listParameters, momentName, weightName } from '../nn/parameters.ts';
 import type { StepScalars } from '../tensor/op.ts';
 import { readTypeLosses, type TypeLoss } from '../tensor/ops/loss_by_type.ts';
 import { biasTable, freshStepState, readRecord, STEP, STEP_RING, type StepRecord } from '../tensor/ops/step_state.ts';
@@ -51,28 +53,50 @@ export class Stepper {
     return this.session.memory;
   }
 
-  /** Writes parameters (and their 16-bit copies) and a fresh step state; moments start at zero as buffers do, or where `carried` left them. */
-  async start(read: ReadParameter, carried?: CarriedOptimizer): Promise<void> {
-    const mixed = this.setup.precision === 'mixed';
-    for (const p of listParameters(this.setup.model)) {
-      const values = await read(p.name);
-      this.session.writeState(p.name, values);
-      if (mixed && p.group === 'decay') this.session.writeState(weightName(p.name), values);
+  /**
+   * Writes parameters (and what is derived from them) and a fresh step state; moments start at zero as buffers do, or where `carried`
+   * left them. Adapters start as their spec says; with `adapters` they are read, under their names, and the base is taken as it is.
+   */
+  async start(read: ReadParameter, options: { readonly adapters?: ReadParameter; readonly carried?: CarriedOptimizer } = {}): Promise<void> {
+    const { model, lora, seed = 0, precision } = this.setup;
+    const { carried } = options;
+    for (const p of listParameters(model)) {
+      let values = await read(p.name);
+      if (lora) {
+        const started = await startAdapters(model, lora, p, values, seed, options.adapters);
+        values = started.base;
+        for (const [name, matrix] of started.adapters) this.write(name, matrix);
+      }
+      this.write(p.name, values);
     }
-    const state = freshStepState(mixed ? FIRST_LOSS_SCALE : 1);
+    const state = freshStepState(precision === 'mixed' ? FIRST_LOSS_SCALE : 1);
     if (carried) {
       state[STEP.t] = carried.t;
-      for (const { name } of listParameters(this.setup.model)) {
-        for (const which of [1, 2] as const) {
-          const values = this.plans.states.get(momentName(which, name)) ? await carried.moment(which, name) : null;
-          if (values) this.session.writeState(momentName(which, name), values);
-        }
+      for (const { kind, name } of this.plans.states.all()) {
+        if (kind !== 'moment1' && kind !== 'moment2') continue;
+        const values = await carried.moment(kind === 'moment1' ? 1 : 2, name.slice(momentName(1, '').length));
+        if (values) this.session.writeState(name, values);
       }
     }
     this.session.writeState('step', state);
     this.attempted = 0;
     this.recorded = 0;
     this.lastT = carried?.t ?? 0;
+  }
+
+  /** Writes a parameter to every state that holds its value: master, 16-bit copy, moving average. */
+  private write(name: string, values: Float32Array): void {
+    for (const state of [name, weightName(name), emaName(name)]) if (this.plans.states.get(state)) this.session.writeState(state, values);
+  }
+
+  /**
+   * The values of a parameter, f32: its master, or the 16-bit weight where it is frozen and has none. `average`: its moving
+   * average where one is kept (what does not learn has none and is given as it is).
+   */
+  async readParameter(name: string, options: { readonly average?: boolean } = {}): Promise<Float32Array> {
+    const { states } = this.plans;
+    const wanted = [...(options.average ? [emaName(name)] : []), name, weightName(name)];
+    return (await this.session.readState(wanted.find((state) => states.get(state)) ?? name)) as Float32Array;
   }
 
   /** Starts from seeded random parameters. */
@@ -103,12 +127,21 @@ export class Stepper {
     return STEP_RING - (this.attempted - this.recorded);
   }
 
-  /** What the micro program is fed for a batch: its arrays and the embedding's sort tables. */
+  /** What the micro program is fed for a batch: its arrays, the tables of the embedding's gradient if it learns, the size of its noise. */
   feedsOf(batch: Batch): { feeds: Feeds; segments: number } {
     const { ids, positions, ranges, labels } = batch;
-    const { order, starts, segmentIds, segments } = batchTables(ids, this.setup.model.vocabSize);
-    const types = this.setup.lossTypes ? { types: batch.types ?? new Uint32Array(ids.length) } : null;
-    return { feeds: { ids, positions, ranges, labels, order, starts, segmentIds, ...types }, segments };
+    const { model, neftune, tokens, lossTypes } = this.setup;
+    const takes = (name: string): boolean => this.plans.plans.micro.data.some((d) => d.name === name);
+    const feeds: Record<string, Float32Array | Uint32Array | Int32Array> = { ids, positions, ranges, labels };
+    if (lossTypes) feeds.types = batch.types ?? new Uint32Array(ids.length);
+    if (neftune) {
+      const scale = (L: number): number => (L > 0 ? neftune / Math.sqrt(L * model.hiddenSize) : 0);
+      feeds.noise = Float32Array.from(documentLengths(batch, tokens), scale);
+    }
+    // Made even where they are not fed: this is where an id outside the vocabulary is found.
+    const { order, starts, segmentIds, segments } = batchTables(ids, model.vocabSize);
+    if (takes('order')) Object.assign(feeds, { order, starts, segmentIds });
+    return { feeds, segments };
   }
 
   /** What the update program is fed: bias corrections from the next t on, the step's rate, and the norm above which it is skipped (0: none). */
@@ -119,10 +152,13 @@ export class Stepper {
     return { feeds: { bias: biasTable(biasBase, BIAS_ENTRIES, beta1, beta2) }, scalars: { lr: learningRate, biasBase, ceiling } };
   }
 
-  /** Forward and backward of one batch without an update: gradients are added to what is there. */
-  accumulate(batch: Batch, weight: number): void {
+  /**
+   * Forward and backward of one batch without an update: gradients are added to what is there. `stream` numbers the micro over
+   * the whole run: dropout and noise of one number are the same.
+   */
+  accumulate(batch: Batch, weight: number, stream = 0): void {
     const { feeds, segments } = this.feedsOf(batch);
-    this.session.programs.micro.run(feeds, { weight, segments });
+    this.session.programs.micro.run(feeds, { weight, segments, stream });
   }
 
   /** Enqueues one step over these micros; `ceiling` as in `updateInputs`, heeded where the setup has `outlier`. */
@@ -131,7 +167,8 @@ export class Stepper {
     const labels = micros.reduce((sum, b) => sum + b.tokens, 0);
     if (labels === 0) throw new ScionError('input', 'a step has no label to learn from: all its tokens are padding or ignored');
     const { update } = this.session.programs;
-    for (const batch of micros) this.accumulate(batch, 1 / labels);
+    // Counted from attempted steps, which a checkpoint keeps: a resumed run draws what it would have drawn.
+    for (const [i, batch] of micros.entries()) this.accumulate(batch, 1 / labels, (this.attempted * micros.length + i) % 2 ** 32);
     const { feeds, scalars } = this.updateInputs(learningRate, ceiling);
     update.run(feeds, scalars);
     this.attempted++;

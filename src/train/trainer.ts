@@ -210,7 +210,7 @@ export class Trainer {
       options.hooks?.onEvent?.({ kind: 'resumed', step: saved.step, message: `resumed at step ${saved.step}` });
     } else {
       if ('seed' in options.initial) await this.current.startFresh(options.initial.seed);
-      else await this.current.start(options.initial.read, options.initial.carried);
+      else await this.current.start(options.initial.read, { carried: options.initial.carried });
       this.tokens = 0;
       this.curve = [];
     }

@@ -136,7 +136,7 @@ describe.each(index.cases)('%s', (name) => {
     const T = fixture.tokens;
     const leaves = { ids: g.data('ids', [B, T], 'u32'), positions: g.data('positions', [B, T], 'u32'), ranges: g.data('ranges', [B, T, 4], 'u32') };
     const hidden = llamaHidden(g, config, leaves, { precision: 'f32', capacity: T });
-    const logits = matmul(view(hidden, [B * T, config.hiddenSize]), weight(g, headParameter(config), 'f32'), { transposeB: true });
+    const logits = matmul(view(hidden, [B * T, config.hiddenSize]), weight(g, headParameter(config)), { transposeB: true });
     const session = new Session(device, { main: planGraph(g, { facts: device.facts, outputs: { logits } }) });
     for (const [key, values] of weights) session.writeState(key, values);
     const { ids, positions, ranges } = makeFeeds(config, fixture.inputIds, fixture.targets);
@@ -183,6 +183,19 @@ describe.each(index.cases)('%s', (name) => {
     device.check();
     stepper.destroy();
   });
+});
+
+test("decay on every tensor, the original's way", async () => {
+  const config = parseConfig(read('llama-linear/config.json'));
+  const { training, batch, tokens: T } = read('llama-linear/case.json');
+  const weights = fuse(config, await tensors('llama-linear/model.safetensors'));
+  const setup: TrainSetup = { ...setupOf(config, batch, T, 'none', training), decayAll: true };
+  const stepper = new Stepper(device, setup, planTraining(setup, device.facts));
+  await stepper.start(async (key) => weights.get(key) as Float32Array);
+  for (const [s, { inputIds, targets }] of training.batches.entries()) stepper.step([makeFeeds(config, inputIds, targets)], training.learningRates[s]);
+  const found = await readAll(stepper.session, config, (n) => n);
+  compare('trained', (key) => found.get(key) as Float32Array, await tensors('llama-linear/trained-decay-all.safetensors'), TOLERANCE);
+  stepper.destroy();
 });
 
 describe.each(index.packed)('%s', (name) => {

@@ -10,6 +10,7 @@ import { streamDocuments } from '../../data/documents.ts';
 import { openPacked } from '../../data/packed/open.ts';
 import { tokenizerHash } from '../../data/packed/token-shard.ts';
 import type { LlamaConfig } from '../../nn/config.ts';
+import type { LoraSpec } from '../../nn/lora.ts';
 import type { Schedule } from '../../optim/schedule.ts';
 import { STEP } from '../../tensor/ops/step_state.ts';
 import { loadTokenizer, type Tokenizer } from '../../text/tokenizer.ts';
@@ -99,7 +100,9 @@ function optimizerOf({ optimizer: o }: RecipeStage): OptimizerSpec {
 }
 
 /** What is planned for a stage on a model of this config; `firstNew` is where new rows begin. */
-export function stageSetup(stage: RecipeStage, model: LlamaConfig, _firstNew: number | null): TrainSetup {
+export function stageSetup(stage: RecipeStage, model: LlamaConfig, firstNew: number | null, seed: number): TrainSetup {
+  const { learn, lora, optimizer, baseStorage } = stage;
+  const { merge: _, ...adapter } = lora ?? { merge: true };
   return {
     model,
     precision: stage.precision,
@@ -108,8 +111,17 @@ export function stageSetup(stage: RecipeStage, model: LlamaConfig, _firstNew: nu
     optimizer: optimizerOf(stage),
     clip: stage.clip,
     recompute: stage.recompute,
+    seed,
+    ...(learn === 'all'
+      ? {}
+      : { trainable: { parameters: learn === 'lora' ? ('none' as const) : learn, ...(firstNew === null ? {} : { firstRow: firstNew }) } }),
+    ...(lora ? { lora: adapter as LoraSpec } : {}),
+    ...(baseStorage === undefined ? {} : { baseStorage }),
+    ...(optimizer.decayAll ? { decayAll: true } : {}),
     ...(stage.zLoss > 0 ? { zLoss: stage.zLoss } : {}),
     ...(stage.outlier > 0 ? { outlier: stage.outlier } : {}),
+    ...(stage.neftune > 0 ? { neftune: stage.neftune } : {}),
+    ...(stage.ema > 0 ? { ema: stage.ema } : {}),
   };
 }
 
@@ -174,7 +186,7 @@ export function stageStep(context: RunContext, stage: RecipeStage, inputs: () =>
       let run: Run | null = null;
       try {
         run = await Run.open({
-          setup: stageSetup(stage, shape, tokenizer.firstNew),
+          setup: stageSetup(stage, shape, tokenizer.firstNew, recipe.seed),
           schedule,
           steps,
           accumulate: stage.accumulate,

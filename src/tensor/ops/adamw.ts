@@ -7,6 +7,9 @@ import { foldGrid, type Lowering, type Op, type RefTensor, type Slice } from '..
 import { require_, sizeOf, type TensorType } from '../types.ts';
 import { STEP } from './step_state.ts';
 
+/** Runs of elements that learn, as from, to, from, to, …; absent: all. */
+type Runs = readonly number[];
+
 /** Hyper-parameters of AdamW; `rate` multiplies the step's learning rate for this group. */
 export interface AdamWAttrs {
   readonly beta1: number;
@@ -14,6 +17,7 @@ export interface AdamWAttrs {
   readonly epsilon: number;
   readonly decay: number;
   readonly rate?: number;
+  readonly runs?: Runs;
 }
 
 /** Hyper-parameters of SGD with momentum and coupled decay. */
@@ -21,17 +25,21 @@ export interface SgdAttrs {
   readonly momentum: number;
   readonly decay: number;
   readonly rate?: number;
+  readonly runs?: Runs;
 }
 
-function checkFlat(name: string, inputs: readonly TensorType[], moments: number): void {
+function checkFlat(name: string, inputs: readonly TensorType[], moments: number, runs: Runs | undefined): void {
   const [p] = inputs;
+  const bounds = [0, ...(runs ?? []), sizeOf(p.shape)];
+  const inOrder = bounds.every((x, i) => Number.isInteger(x) && (i === 0 || x >= bounds[i - 1]));
+  require_(name, (runs ?? []).length % 2 === 0 && inOrder, `runs must be ascending pairs inside ${sizeOf(p.shape)} elements`, `${runs}`);
   const flat = inputs.slice(0, 2 + moments).every((t) => t.dtype === 'f32' && sizeOf(t.shape) === sizeOf(p.shape));
   require_(name, flat, 'parameter, gradient and moments must be f32 of one size', inputs);
   const half = inputs[3 + moments];
   require_(name, !half || (half.dtype === 'f16' && sizeOf(half.shape) === sizeOf(p.shape)), 'the 16-bit copy must be f16 of the same size', inputs);
 }
 
-/** A launch for each window of the flat run. */
+/** A launch for each window of the flat run, or for each run of elements in each window. */
 function lowerFlat(l: Lowering, node: Node, kernel: string, names: readonly string[], params: Readonly<Record<string, number>>): void {
   const moments = names.length - 2;
   const half = node.inputs[3 + moments];
@@ -40,14 +48,35 @@ function lowerFlat(l: Lowering, node: Node, kernel: string, names: readonly stri
     const part = (v: Value, bytes: number): Value | Slice => (windows.length === 1 ? v : l.rows(v, bytes, w.row, w.rows));
     const bind = Object.fromEntries(names.map((name, i) => [name, part(node.inputs[i], 4)]));
     const n4 = Math.ceil(w.rows / 4);
-    l.dispatch({
-      kernel,
-      switches: { HALF: half !== undefined },
-      bind: { ...bind, STEP: node.inputs[2 + moments], ...(half ? { H: part(half, 2) } : {}) },
-      params: { n4, ...params },
-      grid: foldGrid(Math.ceil(n4 / 64)),
-    });
+    for (const run of runsIn(node.attrs.runs as Runs | undefined, w.row, w.rows)) {
+      const vectors = run ? Math.ceil(run.to / 4) - Math.floor(run.from / 4) : n4;
+      l.dispatch({
+        kernel,
+        switches: run ? { HALF: half !== undefined, RUN: true } : { HALF: half !== undefined },
+        bind: { ...bind, STEP: node.inputs[2 + moments], ...(half ? { H: part(half, 2) } : {}) },
+        params: { n4, ...params, ...(run && { run0: run.from, run1: run.to }) },
+        grid: foldGrid(Math.ceil(vectors / 64)),
+      });
+    }
   }
+}
+
+/** The runs that fall into a window, counted from its start; null stands for all of it. */
+function runsIn(runs: Runs | undefined, row: number, rows: number): ({ from: number; to: number } | null)[] {
+  if (!runs) return [null];
+  const out: { from: number; to: number }[] = [];
+  for (let i = 0; i < runs.length; i += 2) {
+    const from = Math.max(0, runs[i] - row);
+    const to = Math.min(rows, runs[i + 1] - row);
+    if (from < to) out.push({ from, to });
+  }
+  return out;
+}
+
+/** Visits the elements that learn. */
+function eachLearning(runs: Runs | undefined, n: number, visit: (i: number) => void): void {
+  const pairs = runs ?? [0, n];
+  for (let k = 0; k < pairs.length; k += 2) for (let i = pairs[k]; i < pairs[k + 1]; i++) visit(i);
 }
 
 const float = (bits: number): number => new Float32Array(new Uint32Array([bits]).buffer)[0];
@@ -61,8 +90,8 @@ export const ADAMW: Op = {
     [2, 3],
     [3, 5],
   ],
-  infer(inputs) {
-    checkFlat('adamw', inputs, 2);
+  infer(inputs, attrs) {
+    checkFlat('adamw', inputs, 2, attrs.runs as Runs | undefined);
     return [inputs[0], inputs[2], inputs[3], ...(inputs[5] ? [inputs[5]] : [])];
   },
   lower(l, node) {
@@ -80,13 +109,13 @@ export const ADAMW: Op = {
     const lr = float(step.data[STEP.lr]) * rate;
     const scale = float(step.data[STEP.gradScale]);
     const out = [p.data.slice(), m.data.slice(), v.data.slice()];
-    for (let i = 0; i < p.data.length; i++) {
+    eachLearning(a.runs as Runs | undefined, p.data.length, (i) => {
       const grad = g.data[i] * scale;
       out[1][i] = beta1 * m.data[i] + (1 - beta1) * grad;
       out[2][i] = beta2 * v.data[i] + (1 - beta2) * grad * grad;
       const update = (out[1][i] * float(step.data[STEP.bc1])) / (Math.sqrt(out[2][i] * float(step.data[STEP.bc2])) + epsilon);
       out[0][i] = p.data[i] - lr * (update + decay * p.data[i]);
-    }
+    });
     return half ? [...out, out[0].slice()] : out;
   },
 };
@@ -99,8 +128,8 @@ export const SGD: Op = {
     [1, 2],
     [2, 4],
   ],
-  infer(inputs) {
-    checkFlat('sgd', inputs, 1);
+  infer(inputs, attrs) {
+    checkFlat('sgd', inputs, 1, attrs.runs as Runs | undefined);
     return [inputs[0], inputs[2], ...(inputs[4] ? [inputs[4]] : [])];
   },
   lower(l, node) {
@@ -118,10 +147,10 @@ export const SGD: Op = {
     const lr = float(step.data[STEP.lr]) * rate;
     const scale = float(step.data[STEP.gradScale]);
     const out = [p.data.slice(), m.data.slice()];
-    for (let i = 0; i < p.data.length; i++) {
+    eachLearning(a.runs as Runs | undefined, p.data.length, (i) => {
       out[1][i] = momentum * m.data[i] + g.data[i] * scale + decay * p.data[i];
       out[0][i] = p.data[i] - lr * out[1][i];
-    }
+    });
     return half ? [...out, out[0].slice()] : out;
   },
 };

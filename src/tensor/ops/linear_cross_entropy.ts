@@ -2,12 +2,13 @@
  * Linear layer and cross-entropy in one op: logits exist only for a chunk of rows at a time, in planned
  * scratch, so a vocabulary of 69,104 costs no [N, V] tensor. The gradient op computes the loss
  * too: after differentiation `fuseLoss` drops the forward node, and logits are made once.
+ * A low-rank term may stand beside the head (an adapter): its logits are added to each chunk, its gradients made with the others.
  * Ignore index: labels outside 0..V-1 (customarily -100) give zero loss and zero gradient.
  */
 import { ScionError } from '../../base/errors.ts';
 import type { Graph, Node, Value } from '../graph.ts';
 import { launchMatmul } from '../lower/matmul.ts';
-import { foldGrid, type Lowering, type Op, type RefTensor, type Slice } from '../op.ts';
+import { foldGrid, type Lowering, type Op, type RefTensor, type Scratch, type Slice } from '../op.ts';
 import { byteSize, dtypeBytes, require_, roundUp, type TensorType } from '../types.ts';
 
 /** Most bytes of logits scratch; the issue's bound for V = 69,104. */
@@ -17,8 +18,22 @@ function check(name: string, inputs: readonly TensorType[]): { n: number; v: num
   const [x, w, labels] = inputs;
   require_(name, x.shape.length === 2 && w.shape.length === 2 && x.shape[1] === w.shape[1], 'x [N, D] and w [V, D] must share D', inputs);
   require_(name, labels.dtype === 'i32' && labels.shape.length === 1 && labels.shape[0] === x.shape[0], 'labels must be i32 [N]', inputs);
-  return { n: x.shape[0], v: w.shape[0], d: x.shape[1] };
+  const [n, v, d] = [x.shape[0], w.shape[0], x.shape[1]];
+  const [, , , t, b] = inputs;
+  if (b) {
+    const fits = t.shape.length === 2 && b.shape.length === 2 && t.shape[0] === n && b.shape[0] === v && t.shape[1] === b.shape[1];
+    require_(name, fits, 't [N, R] and b [V, R] must go with x [N, D] and w [V, D]', inputs);
+  }
+  return { n, v, d };
 }
+
+/** The inputs of either op: x, w, labels, with a term t and b. */
+const termOf = (node: Node): { t: Value; b: Value } | null => (node.attrs.term ? { t: node.inputs[3], b: node.inputs[4] } : null);
+
+/** What the gradient op makes, in order; each is an output only where wanted. */
+const WANTED = ['dx', 'dw', 'dt', 'db'] as const;
+/** The input each is the gradient of. */
+const OF_INPUT = { dx: 0, dw: 1, dt: 3, db: 4 } as const;
 
 /** Rows whose logits fit the scratch budget, and whose slice of x starts at a legal offset. */
 function chunkRows(l: Lowering, n: number, v: number, ldv: number, rowBytes: number): number {
@@ -35,14 +50,16 @@ function lowerChunks(
   node: Node,
   loss: Value,
   nll: Value,
-  grads: { g: Value; dx: Value | null; dw: Value | null; intoX: boolean; intoW: boolean } | null,
+  grads: ({ g: Value; into: (v: Value) => boolean } & Record<(typeof WANTED)[number], Value | null>) | null,
 ): void {
   const [x, w, labels] = node.inputs;
-  const { n, v, d } = check(node.op.name, node.inputs);
+  const { n, v, d } = check(node.op.name, node.attrs.term ? node.inputs.slice(0, 5) : node.inputs.slice(0, 3));
+  const term = termOf(node);
   // Rows of scratch start at multiples of four elements, so that vector loads stay legal for odd vocabularies cut in windows.
   const ldv = l.windows(w).length > 1 ? roundUp(v, 4) : v;
   const rowBytes = d * dtypeBytes(x.dtype);
-  const most = chunkRows(l, n, v, ldv, grads?.dx ? lcmBytes(d, x, grads.dx) : rowBytes);
+  const rowTensors = [x, ...(term ? [term.t] : []), ...[grads?.dx, grads?.dt].filter((t): t is Value => t !== null && t !== undefined)];
+  const most = chunkRows(l, n, v, ldv, term ? gcd(...rowTensors.map(rowBytesOf)) : grads?.dx ? lcmBytes(d, x, grads.dx) : rowBytes);
   const logits = l.scratch(Math.min(most, n) * ldv * 4);
   const windows = l.windows(w);
   const wide = l.facts.profile === 'specialised';
@@ -50,7 +67,7 @@ function lowerChunks(
     const rows = Math.min(most, n - row);
     const whole = rows === n;
     const part = (of: Value): Value | Slice =>
-      whole && byteSize(of) <= l.facts.limits.maxStorageBufferBindingSize ? of : l.rows(of, d * dtypeBytes(of.dtype), row, rows);
+      whole && byteSize(of) <= l.facts.limits.maxStorageBufferBindingSize ? of : l.rows(of, rowBytesOf(of), row, rows);
     const weight = (i: number): Value | Slice => (windows.length === 1 ? w : windows[i].slice);
     windows.forEach((win, i) => {
       launchMatmul(l, {
@@ -68,6 +85,7 @@ function lowerChunks(
         transposeB: true,
       });
     });
+    if (term) addTerm(l, term, part(term.t), logits, rows, ldv);
     l.dispatch({
       kernel: 'loss/cross_entropy_rows',
       switches: { GRAD: grads !== null, WIDE: wide },
@@ -95,7 +113,7 @@ function lowerChunks(
         ldc: d,
         transposeA: false,
         transposeB: false,
-        accumulate: grads.intoX || i > 0,
+        accumulate: grads.into(dx) || i > 0,
       });
     });
     // dw may have windows of its own, since it is f32 where w is 16-bit.
@@ -116,9 +134,69 @@ function lowerChunks(
         ldc: d,
         transposeA: true,
         transposeB: false,
-        accumulate: grads.intoW || row > 0,
+        accumulate: grads.into(dw) || row > 0,
       });
     }
+    if (term) termGrads(l, term, part, logits, grads, { row, rows, ldv });
+  }
+}
+
+const rowBytesOf = (of: Value): number => of.shape[1] * dtypeBytes(of.dtype);
+
+/** Greatest common divisor: a chunk legal for rows of so many bytes is legal for each of them. */
+function gcd(...values: readonly number[]): number {
+  return values.reduce((a, b) => {
+    while (b > 0) [a, b] = [b, a % b];
+    return a;
+  });
+}
+
+/** Adds t B^T to a chunk of logits. */
+function addTerm(l: Lowering, { t, b }: { t: Value; b: Value }, rowsOfT: Value | Slice, logits: Scratch, rows: number, ldv: number): void {
+  const r = t.shape[1];
+  const windows = l.windows(b);
+  for (const win of windows) {
+    launchMatmul(l, {
+      a: rowsOfT,
+      b: windows.length === 1 ? b : win.slice,
+      c: logits,
+      offsets: { c: win.row },
+      m: rows,
+      n: win.rows,
+      k: r,
+      lda: r,
+      ldb: r,
+      ldc: ldv,
+      transposeA: false,
+      transposeB: true,
+      accumulate: true,
+    });
+  }
+}
+
+/** dt and db of a chunk, whose scratch holds d loss / d logits by now. */
+function termGrads(
+  l: Lowering,
+  { t, b }: { t: Value; b: Value },
+  part: (of: Value) => Value | Slice,
+  logits: Scratch,
+  grads: { dt: Value | null; db: Value | null; into: (v: Value) => boolean },
+  { row, rows, ldv }: { row: number; rows: number; ldv: number },
+): void {
+  const r = t.shape[1];
+  const { dt, db, into } = grads;
+  const common = { a: logits, ldb: r, ldc: r, n: r, lda: ldv, transposeB: false };
+  const windows = dt ? l.windows(b) : [];
+  for (const [i, win] of windows.entries()) {
+    if (!dt) continue;
+    const from = windows.length === 1 ? b : win.slice;
+    launchMatmul(l, { ...common, offsets: { a: win.row }, b: from, c: part(dt), m: rows, k: win.rows, transposeA: false, accumulate: into(dt) || i > 0 });
+  }
+  const targets = db ? l.windows(db) : [];
+  for (const win of targets) {
+    if (!db) continue;
+    const c = targets.length === 1 ? db : win.slice;
+    launchMatmul(l, { ...common, offsets: { a: win.row }, b: part(t), c, m: win.rows, k: rows, transposeA: true, accumulate: into(db) || row > 0 });
   }
 }
 
@@ -128,7 +206,9 @@ function lcmBytes(d: number, x: Value, dx: Value): number {
 }
 
 /** Losses, and d loss / d logits where `g` is given, in float64. */
-function referenceRows(x: RefTensor, w: RefTensor, labels: RefTensor, z: number, g: Float64Array | null) {
+function referenceRows(x: RefTensor, w: RefTensor, labels: RefTensor, term: readonly RefTensor[], z: number, g: Float64Array | null) {
+  const [t, b] = term;
+  const R = t ? t.shape[1] : 0;
   const [n, d] = x.shape;
   const v = w.shape[0];
   const loss = new Float64Array(n);
@@ -138,11 +218,12 @@ function referenceRows(x: RefTensor, w: RefTensor, labels: RefTensor, z: number,
     const label = labels.data[i];
     const logits = new Float64Array(v);
     for (let j = 0; j < v; j++) for (let k = 0; k < d; k++) logits[j] += x.data[i * d + k] * w.data[j * d + k];
+    for (let j = 0; j < v; j++) for (let k = 0; k < R; k++) logits[j] += t.data[i * R + k] * b.data[j * R + k];
     if (label < 0 || label >= v) continue;
     let max = Number.NEGATIVE_INFINITY;
-    for (const t of logits) max = Math.max(max, t);
+    for (const y of logits) max = Math.max(max, y);
     let sum = 0;
-    for (const t of logits) sum += Math.exp(t - max);
+    for (const y of logits) sum += Math.exp(y - max);
     const lse = max + Math.log(sum);
     nll[i] = lse - logits[label];
     loss[i] = nll[i] + z * lse * lse;
@@ -151,9 +232,23 @@ function referenceRows(x: RefTensor, w: RefTensor, labels: RefTensor, z: number,
   return { loss, nll, dlogits };
 }
 
-const flopsOf = (node: Node) => 2 * node.inputs[0].shape[0] * node.inputs[1].shape[0] * node.inputs[0].shape[1];
+/** dx += G W and dw += G^T x, in float64; G [n, v]. */
+function referenceProducts(g: Float64Array, n: number, v: number, d: number, x: Float64Array, w: Float64Array, dx: Float64Array, dw: Float64Array): void {
+  for (let i = 0; i < n; i++) {
+    for (let j = 0; j < v; j++) {
+      const t = g[i * v + j];
+      if (t === 0) continue;
+      for (let k = 0; k < d; k++) {
+        dx[i * d + k] += t * w[j * d + k];
+        dw[j * d + k] += t * x[i * d + k];
+      }
+    }
+  }
+}
 
-/** x [N, D], w [V, D], labels i32 [N] -> loss [N], nll [N]. */
+const flopsOf = (node: Node) => 2 * node.inputs[0].shape[0] * node.inputs[1].shape[0] * (node.inputs[0].shape[1] + (termOf(node)?.t.shape[1] ?? 0));
+
+/** x [N, D], w [V, D], labels i32 [N][, t [N, R], b [V, R]] -> loss [N], nll [N]. */
 export const LINEAR_CROSS_ENTROPY: Op = {
   name: 'linear_cross_entropy',
   infer(inputs) {
@@ -167,13 +262,15 @@ export const LINEAR_CROSS_ENTROPY: Op = {
     const dloss = g.adjoint(0);
     if (g.adjoint(1)) throw new ScionError('plan', 'linear_cross_entropy: differentiate the loss output; nll is for reports');
     if (!dloss) return;
-    const needs = [0, 1].filter((i) => g.wants(i));
+    const made = WANTED.filter((d) => OF_INPUT[d] < node.inputs.length && g.wants(OF_INPUT[d]));
+    const needs = made.map((d) => OF_INPUT[d]);
+    const wanted = Object.fromEntries(WANTED.map((d) => [d, made.includes(d)]));
     g.contribute(needs, (into) =>
       node.graph
         .apply(
           LINEAR_CROSS_ENTROPY_GRAD,
           [...node.inputs, dloss],
-          { ...node.attrs, dx: g.wants(0), dw: g.wants(1), dtypeW: g.wants(1) ? (into[needs.indexOf(1)]?.dtype ?? 'f32') : 'f32' },
+          { ...node.attrs, ...wanted, dtypeW: g.wants(1) ? (into[needs.indexOf(1)]?.dtype ?? 'f32') : 'f32' },
           [null, null, ...into],
         )
         .slice(2),
@@ -182,64 +279,73 @@ export const LINEAR_CROSS_ENTROPY: Op = {
   lower: (l, node) => lowerChunks(l, node, node.outputs[0], node.outputs[1], null),
   cost: (node) => ({ flops: flopsOf(node), bytes: byteSize(node.inputs[0]) + byteSize(node.inputs[1]) }),
   place: { rule: 'vocab', rows: [0, 2], joins: { v: 'all-reduce' } },
-  reference([x, w, labels], attrs) {
-    const { loss, nll } = referenceRows(x, w, labels, attrs.zLoss as number, null);
+  reference([x, w, labels, ...term], attrs) {
+    const { loss, nll } = referenceRows(x, w, labels, term, attrs.zLoss as number, null);
     return [loss, nll];
   },
 };
 
-/** Inputs x, w, labels, dloss [N]; outputs loss, nll, then dx and dw as far as wanted. */
+/** Inputs x, w, labels[, t, b], dloss [N]; outputs loss, nll, then dx, dw, dt and db as far as wanted. */
 export const LINEAR_CROSS_ENTROPY_GRAD: Op = {
   name: 'linear_cross_entropy_grad',
-  accumulates: [false, false, true, true],
+  accumulates: [false, false, true, true, true, true],
   infer(inputs, attrs) {
-    const { n } = check('linear_cross_entropy_grad', inputs);
+    const { n } = check('linear_cross_entropy_grad', inputs.slice(0, -1));
     const out: TensorType[] = [
       { shape: [n], dtype: 'f32' },
       { shape: [n], dtype: 'f32' },
     ];
     if (attrs.dx) out.push({ shape: inputs[0].shape, dtype: inputs[0].dtype });
     if (attrs.dw) out.push({ shape: inputs[1].shape, dtype: attrs.dtypeW === 'f16' ? 'f16' : 'f32' });
+    if (attrs.dt) out.push({ shape: inputs[3].shape, dtype: inputs[3].dtype });
+    if (attrs.db) out.push({ shape: inputs[4].shape, dtype: 'f32' });
     return out;
   },
   lower(l, node) {
-    const at = (wanted: unknown, index: number) => (wanted ? node.outputs[index] : null);
-    const dx = at(node.attrs.dx, 2);
-    const dw = at(node.attrs.dw, node.attrs.dx ? 3 : 2);
-    const into = (v: Value | null) => v !== null && l.accumulates(v.index);
-    lowerChunks(l, node, node.outputs[0], node.outputs[1], { g: node.inputs[3], dx, dw, intoX: into(dx), intoW: into(dw) });
+    const made = WANTED.filter((d) => node.attrs[d]);
+    const at = (d: (typeof WANTED)[number]): Value | null => (made.includes(d) ? node.outputs[2 + made.indexOf(d)] : null);
+    const g = node.inputs[node.inputs.length - 1];
+    const grads = { g, dx: at('dx'), dw: at('dw'), dt: at('dt'), db: at('db'), into: (v: Value) => l.accumulates(v.index) };
+    lowerChunks(l, node, node.outputs[0], node.outputs[1], grads);
   },
   cost: (node) => ({
     flops: flopsOf(node) * (1 + (node.attrs.dx ? 1 : 0) + (node.attrs.dw ? 1 : 0)),
     bytes: 3 * byteSize(node.inputs[1]) + 2 * byteSize(node.inputs[0]),
   }),
   place: { rule: 'vocab', rows: [0, 2, 3], joins: { v: 'all-reduce' } },
-  reference([x, w, labels, dloss], attrs) {
+  reference([x, w, labels, ...rest], attrs) {
+    const dloss = rest[rest.length - 1];
+    const term = rest.slice(0, -1);
     const [n, d] = x.shape;
     const v = w.shape[0];
-    const { loss, nll, dlogits } = referenceRows(x, w, labels, attrs.zLoss as number, dloss.data);
+    const { loss, nll, dlogits } = referenceRows(x, w, labels, term, attrs.zLoss as number, dloss.data);
     const dx = new Float64Array(n * d);
     const dw = new Float64Array(v * d);
-    for (let i = 0; i < n; i++) {
-      for (let j = 0; j < v; j++) {
-        const t = dlogits[i * v + j];
-        if (t === 0) continue;
-        for (let k = 0; k < d; k++) {
-          dx[i * d + k] += t * w.data[j * d + k];
-          dw[j * d + k] += t * x.data[i * d + k];
-        }
-      }
-    }
-    return [loss, nll, ...(attrs.dx ? [dx] : []), ...(attrs.dw ? [dw] : [])];
+    referenceProducts(dlogits, n, v, d, x.data, w.data, dx, dw);
+    const out = [loss, nll, ...(attrs.dx ? [dx] : []), ...(attrs.dw ? [dw] : [])];
+    if (term.length === 0) return out;
+    const [t, b] = term;
+    const r = t.shape[1];
+    const dt = new Float64Array(n * r);
+    const db = new Float64Array(v * r);
+    referenceProducts(dlogits, n, v, r, t.data, b.data, dt, db);
+    return [...out, ...(attrs.dt ? [dt] : []), ...(attrs.db ? [db] : [])];
   },
 };
 
 /**
  * Per-row losses of a linear head. Shapes: x [N, D], w [V, D], labels i32 [N].
+ * With a term, t [N, R] and b [V, R], the logits are x W^T + t B^T.
  * `loss` = nll + zLoss * lse^2 is what to differentiate; `nll` is what to report.
  */
-export function linearCrossEntropy(x: Value, w: Value, labels: Value, options: { zLoss?: number } = {}): { loss: Value; nll: Value } {
-  const [loss, nll] = x.node.graph.apply(LINEAR_CROSS_ENTROPY, [x, w, labels], { zLoss: options.zLoss ?? 0 });
+export function linearCrossEntropy(
+  x: Value,
+  w: Value,
+  labels: Value,
+  options: { zLoss?: number; term?: { readonly t: Value; readonly b: Value } | null } = {},
+): { loss: Value; nll: Value } {
+  const { zLoss = 0, term } = options;
+  const [loss, nll] = x.node.graph.apply(LINEAR_CROSS_ENTROPY, term ? [x, w, labels, term.t, term.b] : [x, w, labels], { zLoss, ...(term && { term: true }) });
   return { loss, nll };
 }
 

@@ -4,6 +4,7 @@ import { cases as argmax } from './argmax.ts';
 import { cases as attention } from './attention.ts';
 import { cases as bias } from './bias.ts';
 import { cases as collective } from './collective.ts';
+import { cases as dropout } from './dropout.ts';
 import { cases as elementwise } from './elementwise.ts';
 import { cases as embed } from './embed.ts';
 import { cases as headnorm } from './headnorm.ts';
@@ -26,6 +27,7 @@ export const caseFiles: Readonly<Record<string, readonly OpCase[]>> = {
   attention,
   bias,
   collective,
+  dropout,
   elementwise,
   embed,
   headnorm,

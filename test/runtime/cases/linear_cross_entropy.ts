@@ -4,23 +4,24 @@ import type { OpCase } from '../case.ts';
 
 export const cases: OpCase[] = [];
 
-function add(name: string, n: number, v: number, d: number, extra: Partial<OpCase> & { zLoss?: number; labels?: readonly number[] } = {}): void {
+function add(name: string, n: number, v: number, d: number, extra: Partial<OpCase> & { zLoss?: number; labels?: readonly number[]; rank?: number } = {}): void {
   for (const dtype of ['f32', 'f16'] as const) {
     for (const profile of ['generic', 'specialised'] as const) {
-      const { zLoss = 0, labels, ...rest } = extra;
+      const { zLoss = 0, labels, rank = 0, ...rest } = extra;
       cases.push({
         op: 'linear_cross_entropy',
-        name: `linear_cross_entropy ${dtype} ${profile} ${name} N=${n} V=${v} D=${d}`,
+        name: `linear_cross_entropy ${dtype} ${profile} ${name} N=${n} V=${v} D=${d}${rank ? ` R=${rank}` : ''}`,
         dtype,
         profile,
         inputs: {
           x: { shape: [n, d], dtype, fill: 'normal' },
           w: { shape: [v, d], dtype, fill: { normal: 0.5 } },
           labels: { shape: [n], dtype: 'i32', fill: labels ? { values: labels } : { ints: [0, v] } },
+          ...(rank && { t: { shape: [n, rank], dtype: 'f32', fill: 'normal' }, b: { shape: [v, rank], dtype: 'f32', fill: 'normal' } }),
         },
-        build: ({ x, w, labels: y }) => ({ ...linearCrossEntropy(x, w, y, { zLoss }) }),
+        build: ({ x, w, labels: y, t, b }) => ({ ...linearCrossEntropy(x, w, y, { zLoss, term: t ? { t, b } : null }) }),
         seeds: ['loss'],
-        wrt: ['x', 'w'],
+        wrt: rank ? ['x', 'w', 't', 'b'] : ['x', 'w'],
         // exp-type functions lose a few ulp each on top of the sums: the issue allows 2e-5.
         tolerance: dtype === 'f32' ? { value: 2e-5, reason: 'exp and log' } : { value: 1e-3, reason: 'dx is stored in 16 bits: 2^-11 a rounding' },
         ...rest,
@@ -38,3 +39,10 @@ add('all ignored', 3, 17, 8, { labels: [-100] });
 add('row chunks', 150, 130, 32, { limits: { maxStorageBufferBindingSize: 40_960 } });
 add('windows of few rows', 16, 77, 96, { limits: { maxStorageBufferBindingSize: 6_400 } });
 add('windows', 40, 300, 64, { limits: { maxStorageBufferBindingSize: 32_768 } });
+// A low-rank term beside the head; once the head is frozen and only the term learns.
+add('term', 7, 13, 5, { rank: 1 });
+add('term z-loss', 9, 31, 12, { rank: 3, zLoss: 0.01, labels: [3, -100, 0, 30] });
+add('term alone', 9, 31, 12, { rank: 8, wrt: ['t', 'b'] });
+add('term of x alone', 5, 17, 8, { rank: 2, wrt: ['x', 'b'] });
+add('term row chunks', 150, 130, 32, { rank: 5, limits: { maxStorageBufferBindingSize: 40_960 } });
+add('term windows', 40, 300, 64, { rank: 16, limits: { maxStorageBufferBindingSize: 17_000 } });

@@ -1,5 +1,7 @@
 /** Cases of the step's end: norm, clip, found-inf, loss scale, AdamW and SGD with and without 16-bit copy, windows. */
 import { adamw, sgd } from '../../../src/tensor/ops/adamw.ts';
+import { blockMask } from '../../../src/tensor/ops/block_mask.ts';
+import { ema } from '../../../src/tensor/ops/ema.ts';
 import { addLosses, biasTable, finishStep, freshStepState, lossSeed, STEP } from '../../../src/tensor/ops/step_state.ts';
 import type { OpCase } from '../case.ts';
 
@@ -127,6 +129,105 @@ for (const half of [false, true]) {
       },
     });
   }
+}
+
+/** Numbers that 16 bits hold. */
+const halves = [0.5, -1.25, 2, 0.75, -0.125, 3, -0.375];
+
+// Only runs of the elements learn: ends inside a vector, a run of one, neighbours, nothing at the start, a window's border inside a run.
+for (const [n, runs, limits] of [
+  [5, [1, 2], undefined],
+  [1027, [0, 3, 3, 4, 130, 771, 1026, 1027], undefined],
+  [9000, [4095, 4097, 8190, 9000], { maxStorageBufferBindingSize: 16_384 }],
+] as const) {
+  const inputs: OpCase['inputs'] = {
+    g: { shape: [n], dtype: 'f32', fill: 'normal' },
+    p: { shape: [n], dtype: 'f32', fill: 'normal' },
+    m: { shape: [n], dtype: 'f32', fill: { normal: 0.3 } },
+    v: { shape: [n], dtype: 'f32', fill: { uniform: [0.01, 1] } },
+    bias: { shape: [bias.length], dtype: 'f32', fill: { values: bias } },
+    step: step(words((_, u) => u.fill(2, STEP.t, STEP.t + 1), 4)),
+  };
+  cases.push({
+    op: 'adamw',
+    name: `adamw n=${n} of runs ${runs.join(' ')}`,
+    dtype: 'f32',
+    inputs,
+    limits,
+    build: (i) => {
+      const next = finishStep(i.step, i.bias, [i.g], finish);
+      const [p, m, v] = adamw(i.p, i.g, i.m, i.v, next, null, { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, decay: 0.1, runs });
+      return { p, m, v };
+    },
+  });
+  cases.push({
+    op: 'sgd',
+    name: `sgd n=${n} of runs ${runs.join(' ')} with 16-bit copy`,
+    dtype: 'f16',
+    // The copy starts as the master rounded, as it does in training: what does not learn keeps it.
+    inputs: {
+      ...Object.fromEntries(Object.entries(inputs).filter(([name]) => name !== 'v')),
+      p: { shape: [n], dtype: 'f32', fill: { values: halves } },
+      w: { shape: [n], dtype: 'f16', fill: { values: halves } },
+    },
+    limits,
+    tolerance: { value: 1e-3, reason: 'the 16-bit copy is rounded once, 2^-11' },
+    build: (i) => {
+      const next = finishStep(i.step, i.bias, [i.g], finish);
+      const [p, m, w] = sgd(i.p, i.g, i.m, next, i.w, { momentum: 0.9, decay: 0.01, runs });
+      return { p, m, w };
+    },
+  });
+}
+
+for (const [n, limits] of [
+  [5, undefined],
+  [9000, { maxStorageBufferBindingSize: 16_384 }],
+] as const) {
+  for (const bad of [0, 1]) {
+    cases.push({
+      op: 'ema',
+      name: `ema n=${n}${bad ? ' of a skipped step' : ''}`,
+      dtype: 'f32',
+      inputs: {
+        e: { shape: [n], dtype: 'f32', fill: 'normal' },
+        w: { shape: [n], dtype: 'f32', fill: 'normal' },
+        step: step(words((_, u) => u.fill(bad, STEP.foundInf, STEP.foundInf + 1))),
+      },
+      limits,
+      build: ({ e, w, step: s }) => ({ e: ema(e, w, s, 0.97) }),
+    });
+  }
+}
+
+for (const [rows, rank, blocks] of [
+  [7, 1, [{ from: 2, to: 5 }]],
+  [
+    11,
+    3,
+    [
+      { from: 0, to: 4 },
+      { from: 4, to: 11 },
+    ],
+  ],
+  [
+    67,
+    5,
+    [
+      { from: 0, to: 33 },
+      { from: 33, to: 50 },
+      { from: 50, to: 67 },
+    ],
+  ],
+] as const) {
+  cases.push({
+    op: 'block_mask',
+    name: `block_mask ${rows}x${rank * blocks.length} of ${blocks.length}`,
+    dtype: 'f32',
+    inputs: { g: { shape: [rows, rank * blocks.length], dtype: 'f32', fill: 'normal' } },
+    build: ({ g }) => ({ g: blockMask(g, rank, blocks) }),
+    tolerance: { value: 0, reason: 'zeros are written, the rest is not touched' },
+  });
 }
 
 for (const n of [1, 65, 1000]) {
