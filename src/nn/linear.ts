@@ -6,11 +6,13 @@ import type { Graph, Value } from '../tensor/graph.ts';
 import { dropout } from '../tensor/ops/dropout.ts';
 import { type EmbedSegments, embed } from '../tensor/ops/embed.ts';
 import { matmul } from '../tensor/ops/matmul.ts';
+import { quantMatmul } from '../tensor/ops/quant_matmul.ts';
 import type { Stream } from '../tensor/ops/random.ts';
 import type { DType } from '../tensor/types.ts';
 import type { LlamaConfig } from './config.ts';
 import { type LoraModule, type LoraSpec, listLora, loraScale } from './lora.ts';
 import { type Precision, weightName } from './parameters.ts';
+import { quantWeight } from './quantized.ts';
 
 /** How a forward pass reads its matrices. */
 export interface LinearOptions {
@@ -59,7 +61,8 @@ export function makeLinear(g: Graph, c: LlamaConfig, options: LinearOptions): Li
     return matmul(dropped, g.state(m.a.name), { transposeB: true, dtype: 'f32', alpha });
   };
   const linear = (x: Value, parameter: string, { add, dtype }: { add?: Value; dtype?: DType } = {}): Value => {
-    const y = matmul(x, weight(g, parameter), { transposeB: true, add, dtype });
+    const q = quantWeight(g, parameter, x.shape[x.shape.length - 1]);
+    const y = q ? quantMatmul(x, q, { add, dtype }) : matmul(x, weight(g, parameter), { transposeB: true, add, dtype });
     const m = modules.get(parameter);
     return m ? matmul(down(x, m), g.state(m.b.name), { transposeB: true, alpha: scale, add: y, dtype: y.dtype }) : y;
   };

@@ -4,9 +4,11 @@
  * tensor parallelism all read this list; nothing else knows both namings.
  */
 import { Random } from '../base/random.ts';
+import type { QuantBits } from '../tensor/quantize.ts';
 import type { States } from '../tensor/states.ts';
 import { type Shape, sizeOf } from '../tensor/types.ts';
 import type { LlamaConfig } from './config.ts';
+import { declareQuantised, quantBitsOf } from './quantized.ts';
 
 /** One parameter as scion holds it. Matrices are [out, in], row-major, as Hugging Face stores them. */
 export interface Parameter {
@@ -109,6 +111,8 @@ export interface DeclareOptions {
   readonly groupOf?: (p: Parameter) => string;
   /** Frozen matrices are stored in 16 bits whatever the precision. */
   readonly halfBase?: boolean;
+  /** Frozen matrices of the layers are stored block quantised in so many bits, whatever the precision. */
+  readonly quantBase?: QuantBits;
   /** Declared behind the model's own. */
   readonly adapters?: readonly Parameter[];
   /** Inference: groups and storage of another session's states, so that its buffers can be shared. */
@@ -124,8 +128,12 @@ export function declareModel(states: States, c: LlamaConfig, options: DeclareOpt
   const parameters = [...listParameters(c), ...(options.adapters ?? [])];
   const groupOf = (p: Parameter): string => (like?.get(weightName(p.name)) ?? like?.get(p.name))?.group ?? options.groupOf?.(p) ?? p.group;
   const learns = (p: Parameter): boolean => train !== null && groupOf(p) !== FROZEN;
+  const quant = (p: Parameter): QuantBits | null => {
+    if (!isMatrix(p) || p.group !== 'decay') return null;
+    return like ? quantBitsOf(like, p.name, p.shape[1]) : groupOf(p) === FROZEN ? (options.quantBase ?? null) : null;
+  };
   const half = (p: Parameter): boolean => {
-    if (!isMatrix(p)) return false;
+    if (!isMatrix(p) || quant(p)) return false;
     if (like?.get(weightName(p.name)) ?? like?.get(p.name)) return like?.get(weightName(p.name)) !== undefined;
     return options.precision === 'mixed' || (options.halfBase === true && groupOf(p) === FROZEN);
   };
@@ -135,7 +143,7 @@ export function declareModel(states: States, c: LlamaConfig, options: DeclareOpt
     dtype: 'f32' | 'f16',
     wanted: (p: Parameter) => boolean,
   ][] = [
-    [(n) => n, 'param', 'f32', (p) => learns(p) || !half(p)],
+    [(n) => n, 'param', 'f32', (p) => learns(p) || !(half(p) || quant(p))],
     [weightName, 'weight', 'f16', half],
     [gradName, 'grad', 'f32', learns],
     [(n) => momentName(1, n), 'moment1', 'f32', learns],
@@ -144,6 +152,10 @@ export function declareModel(states: States, c: LlamaConfig, options: DeclareOpt
   ];
   for (const [prefix, kind, dtype, wanted] of kinds) {
     for (const p of parameters) if (wanted(p)) states.declare(prefix(p.name), kind, groupOf(p), p.shape, dtype);
+  }
+  for (const p of parameters) {
+    const bits = quant(p);
+    if (bits) declareQuantised(states, p.name, p.shape, bits);
   }
   return parameters;
 }

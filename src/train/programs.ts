@@ -52,7 +52,7 @@ export interface TrainSetup {
   readonly trainable?: Trainable;
   /** Low-rank adapters beside the model; they learn whatever `trainable` says. */
   readonly lora?: LoraSpec;
-  /** Storage of frozen matrices of the base; default: that of the precision. */
+  /** Storage of frozen matrices of the base; default: that of the precision. `q8`, `q4`: those of the layers block quantised, embedding and head in 16 bits. */
   readonly baseStorage?: 'f32' | 'f16' | 'q8' | 'q4';
   /**
    * NEFTune's alpha (Jain et al. 2023), training only: uniform(-1, 1) alpha / sqrt(L D) is added to each embedding, L the length
@@ -239,7 +239,8 @@ function declareTraining(setup: TrainSetup): States {
     precision,
     train: { moments: optimizer.kind === 'adamw' ? 2 : 1, ema: setup.ema !== undefined },
     groupOf: groupOfTrained(rows),
-    halfBase: baseStorage === 'f16',
+    halfBase: baseStorage !== undefined && baseStorage !== 'f32',
+    quantBase: baseStorage === 'q8' ? 8 : baseStorage === 'q4' ? 4 : undefined,
     adapters: lora && loraParameters(model, lora),
   });
   return states;

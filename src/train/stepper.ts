@@ -10,7 +10,8 @@ import type { Batch } from '../data/loader.ts';
 import { batchTables } from '../data/pack.ts';
 import type { GpuDevice } from '../gpu/device.ts';
 import { startAdapters } from '../nn/lora-init.ts';
-import { emaName, initialValues, listParameters, momentName, weightName } from '../nn/parameters.ts';
+import { emaName, initialValues, listParameters, momentName, type Parameter, weightName } from '../nn/parameters.ts';
+import { quantisedStates, scalesName, weightsOf, wordsName } from '../nn/quantized.ts';
 import type { StepScalars } from '../tensor/op.ts';
 import { readTypeLosses, type TypeLoss } from '../tensor/ops/loss_by_type.ts';
 import { biasTable, freshStepState, readRecord, STEP, STEP_RING, type StepRecord } from '../tensor/ops/step_state.ts';
@@ -84,17 +85,23 @@ export class Stepper {
     this.lastT = carried?.t ?? 0;
   }
 
-  /** Writes a parameter to every state that holds its value: master, 16-bit copy, moving average. */
+  /** Writes a parameter to every state that holds its value: master, 16-bit copy, moving average, or codes and scales. */
   private write(name: string, values: Float32Array): void {
+    for (const [state, held] of quantisedStates(this.plans.states, name, values) ?? []) this.session.writeState(state, held);
     for (const state of [name, weightName(name), emaName(name)]) if (this.plans.states.get(state)) this.session.writeState(state, values);
   }
 
   /**
-   * The values of a parameter, f32: its master, or the 16-bit weight where it is frozen and has none. `average`: its moving
+   * The values of a parameter, f32: its master, or the 16-bit or quantised weight where it is frozen and has none. `average`: its moving
    * average where one is kept (what does not learn has none and is given as it is).
    */
   async readParameter(name: string, options: { readonly average?: boolean } = {}): Promise<Float32Array> {
     const { states } = this.plans;
+    if (states.get(wordsName(name))) {
+      const { shape } = listParameters(this.setup.model).find((p) => p.name === name) as Parameter;
+      const [words, scales] = [await this.session.readState(wordsName(name)), await this.session.readState(scalesName(name))];
+      return weightsOf(shape, words as Uint32Array, scales as Float32Array);
+    }
     const wanted = [...(options.average ? [emaName(name)] : []), name, weightName(name)];
     return (await this.session.readState(wanted.find((state) => states.get(state)) ?? name)) as Float32Array;
   }
