@@ -3,7 +3,9 @@
  *
  * Builds a Python environment in `.cache/oracles` (ignored; about 5 GB with the pinned torch) from every
  * `requirements.txt` under test/golden, runs every `make*.py` there into a temporary folder, and compares.
- * A generator is called `python make.py --out FOLDER` and writes into FOLDER what its own folder should hold.
+ * A generator is called `python make.py --out FOLDER` and writes into FOLDER what its own folder should hold. The other way
+ * round, where a folder has `write.ts` and `check.py`, scion writes what other systems then open: `node write.ts FOLDER`, and
+ * `python check.py --made FOLDER` fails where they compute something else.
  * Plain JavaScript without dependencies, so that it runs on any Node from 20 on. The tests never need this: they read
  * the committed files. A run that only compares adds its figures to docs/proof.md.
  */
@@ -169,6 +171,35 @@ function compareFolder(made, committed) {
   return row;
 }
 
+/** Lets scion write, and other systems read; one row, with the last line that the check printed. */
+function checkWritten(python, path, temporary, env) {
+  const folder = join(temporary, 'written', dirname(path));
+  mkdirSync(folder, { recursive: true });
+  // The project's own Node, which runs TypeScript; this file may run on an older one.
+  const own = join(ROOT, 'node_modules', '.bin', 'node');
+  must(existsSync(own) ? own : process.execPath, [join(GOLDEN, dirname(path), 'write.ts'), folder]);
+  const args = [join(GOLDEN, path), '--made', folder];
+  const done = spawnSync(python, args, { cwd: ROOT, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 2], encoding: 'utf8' });
+  if (done.error) throw new Stop(`${python} could not be started (${done.error.message})`);
+  process.stderr.write(done.stdout);
+  let said = null;
+  try {
+    said = JSON.parse(done.stdout.trimEnd().split('\n').at(-1));
+  } catch {
+    // A check that died has told why on standard error.
+  }
+  const faults = said?.faults?.map((name) => `${name}: another system computes something else`) ?? [];
+  if (done.status !== 0 && faults.length === 0) faults.push(`check.py ended with ${done.status ?? done.signal}`);
+  return {
+    folder: relative(ROOT, join(GOLDEN, dirname(path)))
+      .split(sep)
+      .join('/'),
+    cases: said?.cases ?? 0,
+    worst: said?.worst ?? Number.POSITIVE_INFINITY,
+    faults,
+  };
+}
+
 /** Puts the regenerated fixtures in place of the committed ones. */
 function replace(made, committed) {
   const found = walk(made).filter(isFixture);
@@ -184,10 +215,12 @@ async function main(args) {
     return 2;
   }
   const generators = walk(GOLDEN).filter((path) => /(^|\/)make[^/]*\.py$/.test(path) && path.includes(only));
+  const checks = walk(GOLDEN).filter((path) => /(^|\/)check\.py$/.test(path) && path.includes(only));
   if (generators.length === 0) throw new Stop(`no make*.py under ${relative(ROOT, GOLDEN)} has '${only}' in its path`);
   const python = environment();
   const temporary = mkdtempSync(join(tmpdir(), 'scion-oracles-'));
   const rows = [];
+  const checked = [];
   try {
     // One thread: the sums of a fixture must not depend on how many cores made it. Offline: a fixture uses no downloads.
     const env = { OMP_NUM_THREADS: '1', PYTHONDONTWRITEBYTECODE: '1', PYTHONUTF8: '1', HF_HUB_OFFLINE: '1' };
@@ -198,6 +231,7 @@ async function main(args) {
       rows.push({ ...started, ...compareFolder(made, committed) });
       if (args.includes('--write')) replace(made, committed);
     }
+    for (const path of checks) checked.push(checkWritten(python, path, temporary, env));
   } finally {
     rmSync(temporary, { recursive: true, force: true });
   }
@@ -205,9 +239,15 @@ async function main(args) {
     console.log(`${folder}: ${files} files, ${numbers} numbers, worst difference ${worst.toExponential(2)}${where ? ` (${where})` : ''}`);
     for (const fault of faults) console.log(`  ${fault}`);
   }
+  for (const { folder, cases, worst, faults } of checked) {
+    console.log(`${folder}: ${cases} cases that scion wrote opened by others, worst difference ${worst.toExponential(2)}`);
+    for (const fault of faults) console.log(`  ${fault}`);
+  }
   const faults = rows.reduce((sum, row) => sum + row.faults.length, 0);
+  const refused = checked.reduce((sum, row) => sum + row.faults.length, 0);
   const written = args.includes('--write');
   console.log(faults === 0 ? 'oracles: the fixtures are what their generators make' : `oracles: ${faults} files differ${written ? '; replaced' : ''}`);
+  if (refused > 0) console.log(`oracles: ${refused} of the folders that scion wrote are not what other systems make of them`);
   if (!written) {
     const row = ({ folder, files, numbers, worst, faults: found }) => ({
       name: `oracles ${folder.split('/').at(-1)}`,
@@ -215,10 +255,16 @@ async function main(args) {
       figure: `${files} files, ${numbers} numbers made again, worst difference ${worst.toExponential(1)}, ${found.length} files differ`,
       device: machineNow(),
     });
-    await addProof(rows.map(row));
+    const opened = ({ folder, cases, worst, faults: found }) => ({
+      name: `oracles ${folder.split('/').at(-1)} written`,
+      command: commandLine('npm run oracles'),
+      figure: `${cases} cases written by scion and opened by other systems, worst difference ${worst.toExponential(1)}, ${found.length} differ`,
+      device: machineNow(),
+    });
+    await addProof([...rows.map(row), ...checked.map(opened)]);
   }
-  if (args.includes('--json')) console.log(JSON.stringify({ ok: faults === 0, written, tolerance: TOLERANCE, rows }));
-  return faults === 0 || written ? 0 : 1;
+  if (args.includes('--json')) console.log(JSON.stringify({ ok: faults + refused === 0, written, tolerance: TOLERANCE, rows, checked }));
+  return refused === 0 && (faults === 0 || written) ? 0 : 1;
 }
 
 if (process.argv.includes('--help')) {
