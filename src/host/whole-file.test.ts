@@ -32,6 +32,6 @@ describe('whole files', () => {
   });
 
   it('give what filling gives', async () => {
-    expect(await fillWhole(files, join(root, 'b'), async (writer) => (await writer.write(bytes('x')), 7))).toBe(7);
+    expect(await fillWhole(files, join(root, 'b'), async (writer) => writer.write(bytes('x')).then(() => 7))).toBe(7);
   });
 });

@@ -104,7 +104,7 @@ async function dataBytes(host: Host, data: RecipeData): Promise<number> {
 type Fit = Pick<PlannedStage, 'bytes' | 'byKind' | 'flops' | 'problem'>;
 
 /** Plans one step of a stage. */
-function fit(stage: RecipeStage, config: LlamaConfig, firstNew: number | null, facts: DeviceFacts): Fit {
+function planned(stage: RecipeStage, config: LlamaConfig, firstNew: number | null, facts: DeviceFacts): Fit {
   try {
     const { plans, memory } = planTraining(stageSetup(stage, config, firstNew, 0), facts);
     return {
@@ -152,24 +152,24 @@ export async function dryRun(host: Host, recipe: Recipe, options: DryRunOptions)
   const { base, grown } = await plannedConfigs(host, recipe);
   const firstNew = recipe.vocab ? base.vocabSize : null;
   const most = memory === null ? null : memory * USABLE;
-  const planned: (readonly [RecipeStage, LlamaConfig, RecipeData])[] = [
+  const wanted: (readonly [RecipeStage, LlamaConfig, RecipeData])[] = [
     ...('train' in recipe.base ? [[{ ...recipe.base.train.stage, name: 'base' }, base, recipe.base.train.data] as const] : []),
     ...recipe.stages.map((stage) => [stage, grown, recipe.data] as const),
   ];
   const stages: PlannedStage[] = [];
-  for (const [stage, config, data] of planned) {
+  for (const [stage, config, data] of wanted) {
     const perStep = stage.batch * stage.accumulate * stage.length;
     const budget = stageBudget(stage);
     const tokens = budget ?? Math.round(((stage.epochs ?? 1) * (await dataBytes(host, data))) / BYTES_A_TOKEN);
     const steps = stage.steps ?? Math.max(1, Math.ceil(tokens / perStep));
-    const step = fit(stage, config, config === grown ? firstNew : null, facts);
+    const step = planned(stage, config, config === grown ? firstNew : null, facts);
     const within = (f: Fit): boolean => f.bytes !== null && (most === null || f.bytes <= most);
     const fits = step.bytes === null ? false : most === null ? null : within(step);
     const seconds = speed === null || step.bytes === null ? null : (step.flops * steps) / speed;
     let remedy: string | null = null;
     if (fits === false) {
       for (const [what, change] of REMEDIES) {
-        const other = fit(change(stage), config, config === grown ? firstNew : null, facts);
+        const other = planned(change(stage), config, config === grown ? firstNew : null, facts);
         if (!within(other)) continue;
         remedy = `${what}: ${((other.bytes as number) / 1e9).toFixed(1)} GB`;
         break;

@@ -56,7 +56,7 @@ async function logitsOf(source: ModelSource, inputIds: readonly number[][]): Pro
   const [B, T] = [inputIds.length, inputIds[0].length];
   const leaves = { ids: g.data('ids', [B, T], 'u32'), positions: g.data('positions', [B, T], 'u32'), ranges: g.data('ranges', [B, T, 4], 'u32') };
   const hidden = llamaHidden(g, config, leaves, { precision: 'f32', capacity: T });
-  const logits = matmul(view(hidden, [B * T, config.hiddenSize]), weight(g, headParameter(config), 'f32'), { transposeB: true });
+  const logits = matmul(view(hidden, [B * T, config.hiddenSize]), weight(g, headParameter(config)), { transposeB: true });
   const session = new Session(device, { main: planGraph(g, { facts: device.facts, outputs: { logits } }) });
   for (const p of listParameters(config)) session.writeState(p.name, await source.read(p.name));
   const ranges = new Uint32Array(B * T * 4);

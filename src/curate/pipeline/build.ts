@@ -59,6 +59,8 @@ export interface BuildResult {
   readonly drops: Readonly<Record<string, number>>;
   /** Set aside for validation: in = out + drops + held out. */
   readonly documentsHeldOut: number;
+  /** Files of held-out documents, below the output. */
+  readonly validation: readonly HeldOutFile[];
   /** Uses of documents beyond the first, by sampling. */
   readonly copies: number;
   readonly tokensAfterSampling: number;
@@ -209,7 +211,7 @@ class Build {
       shards,
       counts,
     );
-    return this.#end(counts, steps, dedup, looked, packed, trained, whole, shards);
+    return this.#end(counts, steps, dedup, looked, packed, trained, whole, kept);
   }
 
   async #survey(paths: readonly string[], lots: readonly string[][]): Promise<Survey[]> {
@@ -517,7 +519,7 @@ class Build {
     packed: Awaited<ReturnType<typeof packStages>>,
     trained: readonly TrainedFacts[],
     key: string,
-    shards: Shards,
+    { shards, files: validation }: { readonly shards: Shards; readonly files: readonly HeldOutFile[] },
   ): Promise<BuildResult> {
     const { files } = this.#host;
     const { stages, tokenized, sampled, tokensAfterSampling, lengthKept, copies } = packed;
@@ -573,6 +575,7 @@ class Build {
       documentsOut,
       drops: report.drops,
       documentsHeldOut,
+      validation,
       copies,
       tokensAfterSampling,
       tokensPacked: report.packing.tokensPacked,

@@ -48,11 +48,14 @@ export function documentsStep(context: RunContext, name: string, data: RecipeDat
         funnel: { step: string; category: string; documents: number; bytes: number }[];
       };
       const record = JSON.parse(new TextDecoder().decode(await host.files.read(joinPath(dir, folder, 'build.json')))) as { key: string };
-      const last = report.funnel.at(-1)?.step;
+      const last = report.funnel.findLast(({ step }) => step !== 'held-out')?.step;
       const rows = report.funnel.filter(({ step }) => step === last);
-      const held = Object.entries(sample()?.validation ?? {}).map(([category, facts]) => ({ category, ...facts }));
+      // The generated corpus has a held-out side of its own, in wordings that training never shows.
+      const generated = Object.entries(sample()?.validation ?? {}).map(([category, facts]) => ({ category, ...facts }));
+      const set = built.validation.map(({ category, file, documents, textBytes }) => ({ category, path: joinPath(folder, file), documents, bytes: textBytes }));
+      const held = [...generated, ...set.filter(({ category }) => !generated.some((one) => one.category === category))];
       return {
-        shards: joinPath(folder, (built.documents ?? '').slice(joinPath(dir, folder).length + 1), 'shard-*.jsonl'),
+        shards: joinPath(folder, (built.documents ?? '').slice(joinPath(dir, folder).length + 1), 'shard-?????????.jsonl'),
         validation: held.filter(({ category }) => rows.some((row) => row.category === category)),
         categories: Object.fromEntries(rows.map(({ category, documents, bytes }) => [category, { documents, bytes }])),
         documentsIn: built.documentsIn,
