@@ -59,9 +59,12 @@ function find<T extends { readonly index: number }>(sorted: readonly T[], index:
 }
 
 /** The document with what is repeated cut out, or why it goes. `index`: its place in the shard of the verdict. */
-export function applyVerdict(doc: Doc, index: number, verdict: Verdict): Doc | (Drop & { keeper?: Place }) {
+export function applyVerdict(doc: Doc, index: number, verdict: Verdict): Doc | (Drop & Pick<VerdictDrop, 'keeper' | 'similarity'>) {
   const drop = find(verdict.drops, index);
-  if (drop) return { reason: drop.reason, note: drop.note, ...(drop.keeper ? { keeper: drop.keeper } : {}) };
+  if (drop) {
+    const { index: _, ...found } = drop;
+    return found;
+  }
   const cut = find(verdict.cuts, index);
   if (cut) doc.target = cutSpans(doc.target, cut.spans);
   return doc;

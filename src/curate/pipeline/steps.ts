@@ -3,8 +3,7 @@
  * gives other results than before, so that a build that is gone on with does that step, and those behind it, again.
  */
 import type { Doc } from '../../data/doc.ts';
-import type { VerdictDrop } from '../dedup/index.ts';
-import type { Drop, MapStep, Tally } from '../step.ts';
+import { type Drop, isDrop, type MapStep, type Tally } from '../step.ts';
 import type { TaskContext } from './tasks.ts';
 
 /** A step as it is sent to a worker. */
@@ -20,16 +19,13 @@ export const STEP_VERSIONS = { read: 1, clean: 1, dedup: 1, decontaminate: 1, sc
 async function verdictStep(path: string, { host }: TaskContext): Promise<MapStep> {
   const { applyVerdict, readVerdict } = await import('../dedup/index.ts');
   const verdict = await readVerdict(host.files, path);
-  const drops = new Map<number, VerdictDrop>(verdict.drops.map((drop) => [drop.index, drop]));
   let index = 0;
   return {
     name: 'dedup',
     apply(doc: Doc, tally: Tally): Doc | Drop {
       const before = doc.target.length;
-      const found = applyVerdict(doc, index, verdict);
-      const similarity = drops.get(index)?.similarity;
-      index++;
-      if ('reason' in found) return similarity === undefined ? found : ({ ...found, similarity } as Drop);
+      const found = applyVerdict(doc, index++, verdict);
+      if (isDrop(found)) return found;
       if (found.target.length < before) {
         tally.count('dedup.cut-documents');
         tally.count('dedup.cut-characters', before - found.target.length);
