@@ -43,10 +43,16 @@ const BLOCK_BYTES = 2 ** 18;
 /** What is read, for messages. */
 export const READ_KINDS = 'JSON Lines (.jsonl, .ndjson), plain text (.txt, .md), CSV and TSV with a header, each also as .gz or .zst, and Parquet';
 
+/** A name without the ending that tells how the file is packed, and that. */
+export function unpackedName(name: string): { readonly name: string; readonly packing: DataFile['packing'] } {
+  const ext = extName(name);
+  const packing = PACKINGS[ext] ?? null;
+  return { name: packing === null ? name : name.slice(0, -ext.length), packing };
+}
+
 /** The name taken apart; null for a name that a folder's listing passes over. */
 export function dataFileOf(name: string): DataFile | null {
-  const packing = PACKINGS[extName(name)] ?? null;
-  const inner = packing === null ? name : name.slice(0, -extName(name).length);
+  const { name: inner, packing } = unpackedName(name);
   const kind = KINDS[extName(inner)] ?? null;
   if (kind === null || (kind === 'parquet' && packing !== null)) return null;
   return { kind, packing };
@@ -57,8 +63,8 @@ export function needDataFile(path: string): DataFile {
   const found = dataFileOf(path);
   if (found) return found;
   const ext = extName(path);
-  const packing = PACKINGS[ext] ?? null;
-  const inner = packing === null ? ext : extName(path.slice(0, -ext.length));
+  const { name: unpacked, packing } = unpackedName(path);
+  const inner = extName(unpacked);
   if (REFUSED.has(inner) || (packing !== null && KINDS[inner] === 'parquet')) {
     throw new ScionError('input', `data: ${path} is a ${packing === null ? ext : inner + ext} file; read are ${READ_KINDS}`, { path });
   }

@@ -2,7 +2,7 @@
  * Kinds of files that a build reads: those of `src/data`, and HTML pages and JSON lists, which only a build can clean up.
  */
 import { extName } from '../../base/path.ts';
-import { type DataFile, dataFileOf, type FileKind, needDataFile, READ_KINDS } from '../../data/file-kinds.ts';
+import { type DataFile, dataFileOf, type FileKind, needDataFile, READ_KINDS, unpackedName } from '../../data/file-kinds.ts';
 
 export type BuildKind = FileKind | 'html' | 'json' | 'markdown';
 
@@ -19,15 +19,13 @@ const MORE: Readonly<Record<string, BuildKind>> = {
   '.md': 'markdown',
   '.markdown': 'markdown',
 };
-const PACKED = /\.(gz|gzip|zst|zstd)$/i;
 
 export const BUILD_KINDS = `${READ_KINDS}, HTML and JSON lists`;
 
 function moreOf(path: string): BuildFile | null {
-  const packed = PACKED.exec(path);
-  const kind = MORE[extName(packed ? path.slice(0, packed.index) : path)];
-  if (kind === undefined) return null;
-  return { kind, packing: packed === null ? null : packed[1].toLowerCase().startsWith('g') ? 'gzip' : 'zstd' };
+  const { name, packing } = unpackedName(path);
+  const kind = MORE[extName(name)];
+  return kind === undefined ? null : { kind, packing };
 }
 
 /** True for names that a folder's listing takes. */
