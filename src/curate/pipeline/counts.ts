@@ -2,6 +2,7 @@
  * What is counted while documents pass, kept so that shards can be counted apart and added up: numbers, bounded lists of
  * examples, histograms. Names of categories and reasons come from data, so they are keys of maps and never of plain objects.
  */
+import { addPowers, countPower } from '../../base/power-bins.ts';
 import type { Doc } from '../../data/doc.ts';
 import { hash32 } from '../../data/hash.ts';
 import type { ReportExample } from '../report/types.ts';
@@ -95,9 +96,7 @@ export class Counts {
       bins = [];
       this.lengths.set(category, bins);
     }
-    const bin = characters < 2 ? 0 : Math.floor(Math.log2(characters));
-    while (bins.length <= bin) bins.push(0);
-    bins[bin]++;
+    countPower(bins, characters);
   }
 
   score(doc: Doc): void {
@@ -116,9 +115,7 @@ export class Counts {
     for (const [reason, list] of other.#examples) for (const ranked of list) this.#offer(reason, ranked);
     for (const [category, bins] of other.lengths) {
       const own = this.lengths.get(category) ?? [];
-      bins.forEach((n, bin) => {
-        own[bin] = (own[bin] ?? 0) + n;
-      });
+      addPowers(own, bins);
       this.lengths.set(category, own);
     }
     for (const [name, values] of other.scores) for (const [value, n] of values) add(innerOf(this.scores, name), value, n);

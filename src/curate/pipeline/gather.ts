@@ -2,6 +2,7 @@
  * From counts to `report.json`: the funnel in the order of the steps, reasons, histograms, duplicates with their texts, buckets.
  * Everything here is small; texts are read again only for the few examples of duplicates.
  */
+import { addPowers } from '../../base/power-bins.ts';
 import type { Doc } from '../../data/doc.ts';
 import { docText } from '../../data/doc.ts';
 import { readDocShard } from '../../data/doc-shard.ts';
@@ -165,12 +166,8 @@ function bucketRows(stages: readonly StagePacks[]): BucketRow[] {
 
 function addBins(lists: Iterable<readonly number[]>): number[] {
   const sum: number[] = [];
-  for (const bins of lists) {
-    bins.forEach((n, i) => {
-      sum[i] = (sum[i] ?? 0) + n;
-    });
-  }
-  return Array.from(sum, (n) => n ?? 0);
+  for (const bins of lists) addPowers(sum, bins);
+  return sum;
 }
 
 /** The report. */

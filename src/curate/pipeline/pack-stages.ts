@@ -3,6 +3,7 @@
  * was not chosen, and write the buckets of each stage.
  */
 import { joinPath } from '../../base/path.ts';
+import { countPower } from '../../base/power-bins.ts';
 import { finishPacked, type HeldOutFile, planBuckets, readPlan, SHARED_PREFIX } from '../../data/packed/index.ts';
 import { openTokenShard } from '../../data/packed/token-shard.ts';
 import type { Host } from '../../host/types.ts';
@@ -254,9 +255,7 @@ export async function packStages(env: PackEnv, shards: Shards, counts: Counts): 
     extra += times - 1;
     total += length * times;
     const bins = lengthKept.get(category) ?? [];
-    const bin = characters[i] < 2 ? 0 : Math.floor(Math.log2(characters[i]));
-    while (bins.length <= bin) bins.push(0);
-    bins[bin]++;
+    countPower(bins, characters[i]);
     lengthKept.set(category, bins);
   }
   if (extra > 0) counts.count('sample.copies', extra);

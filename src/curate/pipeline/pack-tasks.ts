@@ -3,6 +3,7 @@
  * it also writes down last, so that finished work is known by it.
  */
 import { joinPath } from '../../base/path.ts';
+import { countPower } from '../../base/power-bins.ts';
 import { docText } from '../../data/doc.ts';
 import { readDocShard } from '../../data/doc-shard.ts';
 import { type BucketFacts, type TemplateName, type TokenCounts, tokenizeShard, writeBucket } from '../../data/packed/index.ts';
@@ -140,9 +141,7 @@ async function segmentLengths(files: HostFiles, path: string): Promise<number[]>
     for (let pack = 0; pack < used.length; pack++) {
       for (let s = first[pack]; s < first[pack + 1]; s++) {
         const length = (s + 1 < first[pack + 1] ? start[s + 1] : used[pack]) - start[s];
-        const bin = length < 2 ? 0 : Math.floor(Math.log2(length));
-        while (bins.length <= bin) bins.push(0);
-        bins[bin]++;
+        countPower(bins, length);
       }
     }
     return bins;
