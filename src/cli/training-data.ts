@@ -16,6 +16,7 @@ import type { LlamaConfig } from '../nn/config.ts';
 import { learnBpe } from '../text/learn/scratch.ts';
 import { loadTokenizer, type Tokenizer, tokenizerFromModel } from '../text/tokenizer.ts';
 import { packedRunData, prepareHeldOut, prepareRunData, type RunData } from '../train/data.ts';
+import { affordableBytes, type HeldOutLimits } from '../train/held-out.ts';
 import type { Flags } from './flags.ts';
 import type { StatusLine } from './status.ts';
 
@@ -65,8 +66,13 @@ export async function trainingData(files: HostFiles, request: TrainingDataReques
   status.set('reading data');
   const held = flags.list('validation');
   const heldTexts = held.length > 0 ? await readCategorised(files, held) : null;
-  const bytes = flags.number('validation-bytes') ?? 0;
-  const limits = bytes > 0 ? { bytes } : {};
+  /** How much of each category is measured. */
+  const limitsFor = (texts: readonly CategorisedText[], T: number): HeldOutLimits => {
+    const count = (name: string): number => flags.number(name) ?? 1;
+    const afforded = () => affordableBytes(count('steps') * count('batch') * count('accumulate') * T, new Set(texts.map((t) => t.category)).size);
+    const bytes = flags.number('validation-bytes') ?? afforded();
+    return bytes > 0 ? { bytes } : {};
+  };
   const resumed = flags.boolean('resume') && (await files.stat(joinPath(out, 'tokenizer'))) ? joinPath(out, 'tokenizer') : undefined;
   const from = flags.string('tokenizer') ?? folder ?? resumed;
   const fits = (tokenizer: Tokenizer): Tokenizer => {
@@ -86,7 +92,7 @@ export async function trainingData(files: HostFiles, request: TrainingDataReques
     const tokens = packs.manifest.T;
     const beside = (await packs.heldOut(() => machine.sha256())).flatMap(({ category, texts }) => texts.map((text) => ({ category, text })));
     const held = heldTexts ?? beside;
-    const validation = held.length === 0 && heldTexts === null ? null : prepareHeldOut(tokenizer, held, { tokens, window, limits });
+    const validation = held.length === 0 && heldTexts === null ? null : prepareHeldOut(tokenizer, held, { tokens, window, limits: limitsFor(held, tokens) });
     return { tokenizer, data: packedRunData(packs, { window, validation }), tokens, about: { packed: packs.fingerprint } };
   }
   const documents = await readCategorised(files, patterns);
@@ -107,5 +113,5 @@ export async function trainingData(files: HostFiles, request: TrainingDataReques
   fits(tokenizer);
   status.set('packing');
   const tokens = flags.number('tokens') ?? DEFAULT_TOKENS;
-  return { tokenizer, data: prepareRunData(tokenizer, train, validation, { tokens, window, limits }), tokens, about: {} };
+  return { tokenizer, data: prepareRunData(tokenizer, train, validation, { tokens, window, limits: limitsFor(validation, tokens) }), tokens, about: {} };
 }

@@ -9,7 +9,7 @@ import { makeConfig } from '../nn/config.ts';
 import { learnBpe } from '../text/learn/scratch.ts';
 import { type Tokenizer, tokenizerFromModel } from '../text/tokenizer.ts';
 import { numberTypes, prepareHeldOut, prepareRunData } from './data.ts';
-import { balancedInterval, bytesOf, chooseByHash, evaluateHeldOut, heldOutBytes } from './held-out.ts';
+import { affordableBytes, balancedInterval, bytesOf, chooseByHash, evaluateHeldOut, heldOutBytes } from './held-out.ts';
 import { LLAMA_ADAMW, planTraining, type TrainSetup } from './programs.ts';
 import { Stepper } from './stepper.ts';
 
@@ -146,13 +146,17 @@ describe('losses by category', () => {
     expect(one.train[0].types).toBeUndefined();
   });
 
-  test('the interval between validations keeps them at a fiftieth of the arithmetic', () => {
+  test('the interval between validations keeps them at 1.2 % of the arithmetic', () => {
     const held = prepareHeldOut(tokenizer, documents, { tokens: 40 });
     const { micro, update, evaluate } = stepper.plans.plans;
     const packs = held.sets.reduce((sum, s) => sum + s.packs.length, 0);
     const every = balancedInterval(stepper.plans, 1, 3, { sets: [...held.sets, ...held.sets, ...held.sets, ...held.sets] });
     expect(every).toBeGreaterThan(100);
-    expect((Math.ceil((4 * packs) / 3) * evaluate.flops) / (every * (micro.flops + update.flops))).toBeCloseTo(0.02, 3);
+    expect((Math.ceil((4 * packs) / 3) * evaluate.flops) / (every * (micro.flops + update.flops))).toBeCloseTo(0.012, 3);
+    expect(affordableBytes(1e6, 1)).toBe(36_000);
+    expect(affordableBytes(1e6, 3)).toBe(12_000);
+    expect(affordableBytes(1e9, 3)).toBe(65_536);
+    expect(affordableBytes(1e3, 3)).toBe(2048);
     expect(balancedInterval(stepper.plans, 1000, 3, held)).toBe(100);
   });
 });

@@ -17,9 +17,6 @@ export type RunText = string | CategorisedText;
 /** The category of texts that have none. */
 export const NO_CATEGORY = 'text';
 
-/** Bytes of held-out text a category that runs measure where nothing else is asked: some 16,000 tokens. */
-export const VALIDATION_BYTES = 64 * 1024;
-
 /** Held-out text of one category. */
 export interface HeldOutSet {
   readonly category: string;
@@ -117,10 +114,28 @@ export function* heldOutBatches(held: HeldOut, B: number): Generator<{ readonly 
 
 /** Steps between validations at least, and the share of a run's arithmetic that they may take. */
 const LEAST_INTERVAL = 100;
-const VALIDATION_SHARE = 0.02;
+const VALIDATION_SHARE = 0.012;
+/** Validations that a short run should have room for: at its ends and once between. */
+const LEAST_VALIDATIONS = 3;
+/** Bytes of held-out text a category that are measured at most where nothing is asked, and at least. */
+const MOST_BYTES = 64 * 1024;
+const LEAST_BYTES = 2 * 1024;
+/** A forward pass beside forward, backward and update; bytes of text behind a token, roughly. */
+const FORWARD_SHARE = 1 / 3;
+const TOKEN_BYTES = 3;
 
 /**
- * Steps between validations such that these take at most a fiftieth of the arithmetic of a long run, and at least 100. A function of
+ * Bytes of held-out text a category that a run of so many training tokens (`steps` x packs x tokens) can afford to measure at its ends and
+ * between. By rule of thumb: what it costs in the end is bounded by `balancedInterval`.
+ */
+export function affordableBytes(trainingTokens: number, categories: number): number {
+  const bytes = (VALIDATION_SHARE * trainingTokens * TOKEN_BYTES) / FORWARD_SHARE / LEAST_VALIDATIONS;
+  return Math.round(Math.min(MOST_BYTES, Math.max(LEAST_BYTES, bytes / Math.max(1, categories))));
+}
+
+/**
+ * Steps between validations such that these take at most 1.2 % of the arithmetic of a long run (more of its time: small launches run
+ * below the pace of large ones), and at least 100. A function of
  * plans and data alone, so that runs of one recipe are measured at the same steps.
  */
 export function balancedInterval(plans: TrainPlans, accumulate: number, batch: number, held: HeldOut | null): number {

@@ -33,8 +33,6 @@ export class RunLogs {
   /** Writes are chained, so that lines never interleave; the first failure is kept for `close`. */
   private chain: Promise<void> = Promise.resolve();
   private failure: unknown = null;
-  /** Seconds that writing took so far, the files' own time included. */
-  seconds = 0;
 
   private constructor(jsonl: JsonlWriter, file: RunLogs['file'], events: EventWriter) {
     this.jsonl = jsonl;
@@ -54,12 +52,7 @@ export class RunLogs {
   }
 
   private enqueue(work: () => Promise<void>): void {
-    const timed = async (): Promise<void> => {
-      const began = performance.now();
-      await work();
-      this.seconds += (performance.now() - began) / 1000;
-    };
-    this.chain = this.chain.then(timed).catch((error: unknown) => {
+    this.chain = this.chain.then(work).catch((error: unknown) => {
       this.failure ??= error;
     });
   }
@@ -122,6 +115,7 @@ export class RunLogs {
         if (moved !== null) scalars[`rows/${side}_moved`] = moved;
       }
       await this.events.scalars(v.step, scalars);
+      for (const [i, { prompt, text }] of v.samples.entries()) await this.events.text(v.step, `samples/${i + 1}`, `**${prompt}**${text}`);
     });
   }
 

@@ -167,7 +167,7 @@ export class RunFolder implements Checkpointer {
   /** Writes down how the run ended, and the report for the last time. */
   async finish(end: Pick<TrainResult, 'steps' | 'tokens' | 'interrupted' | 'skippedSteps' | 'seconds'> | { readonly failed: string }): Promise<void> {
     if (!this.logs) return;
-    this.logs.event('end', { ...end, ...('seconds' in end && { logSeconds: this.logs.seconds }) });
+    this.logs.event('end', { ...end });
     await this.drawReport();
   }
 

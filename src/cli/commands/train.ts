@@ -10,7 +10,7 @@ import { host } from '../../host/index.ts';
 import { countParameters, type LlamaConfig } from '../../nn/config.ts';
 import type { Precision } from '../../nn/parameters.ts';
 import type { RecomputePolicy } from '../../tensor/recompute.ts';
-import { heldOutBytes, VALIDATION_BYTES } from '../../train/held-out.ts';
+import { heldOutBytes } from '../../train/held-out.ts';
 import type { TrainSetup } from '../../train/programs.ts';
 import { Run } from '../../train/run.ts';
 import { REPORT_NAME } from '../../train/run-folder.ts';
@@ -58,8 +58,11 @@ export const command: Command = {
     'z-loss': { kind: 'number', summary: 'weight of log-partition squared', default: 0 },
     precision: { kind: 'string', choices: ['f32', 'mixed'], summary: 'mixed: 16-bit weights and activations', default: 'f32' },
     recompute: { kind: 'string', choices: ['none', 'layer', 'selective'], summary: 'activations made again instead of kept', default: 'none' },
-    'validation-bytes': { kind: 'integer', summary: 'held-out text measured a category, chosen by hash; 0 for all', default: VALIDATION_BYTES },
-    'validate-every': { kind: 'integer', summary: 'steps between validations; by default 100, more where that would cost over 2 % of the run' },
+    'validation-bytes': {
+      kind: 'integer',
+      summary: 'held-out text measured a category, chosen by hash; 0 for all; by default 64 KiB or what the run can afford',
+    },
+    'validate-every': { kind: 'integer', summary: 'steps between validations; by default 100, more where that would cost over 1.2 % of the arithmetic' },
     'save-every': { kind: 'integer', summary: 'steps between checkpoints; by default 100, more where that would cost over 2 % of the run' },
     prompts: { kind: 'list', value: 'TEXT …', summary: 'texts that the model continues at each validation; in the log and the report' },
     'first-row': { kind: 'integer', summary: 'first new row of the embedding: tells how far new and old rows move' },
