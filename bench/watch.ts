@@ -36,7 +36,7 @@ const tokenizer = tokenizerFromModel(
 // As `scion train` has it: batch 4, packs of 256 tokens, everything else left to its default. The model is that of `npm start -- --quick`.
 const model = makeConfig({ vocabSize: tokenizer.vocabSize, hiddenSize: 64, intermediateSize: 172, numLayers: 2, numHeads: 4, maxPositions: 256 });
 const data = prepareRunData(tokenizer, train.map(label), validation.map(label), { tokens: 256, limits: { bytes: affordableBytes(steps * 4 * 256, 2) } });
-let last: StepReport | null = null;
+let last = null as StepReport | null;
 const folder = mkdtempSync(join(tmpdir(), 'scion-bench-watch-'));
 try {
   const run = await Run.open({
