@@ -43,7 +43,7 @@ const SURFACE: Readonly<Record<string, string>> = {
   start: 'data device help json out quick resume seed steps',
   doctor: 'device help json seconds',
   train:
-    'accumulate batch clip config data device help json keep lr min-lr model optimizer out precision profile recompute resume save-every schedule seed steps tokenizer tokens validate-every validation validation-share warmup weight-decay z-loss',
+    'accumulate batch clip config data device first-row help json keep lr min-lr model optimizer out outlier precision profile prompts recompute resume save-every schedule seed steps tokenizer tokens validate-every validation validation-bytes validation-share warmup weight-decay z-loss',
   plan: 'accumulate batch budget config device gflops help html json limits model precision profile recompute steps tokens',
   score: 'data device help json limit max-tokens model precision tokenizer window',
   generate: 'device help json max-new-tokens model precision prompt repetition-penalty seed stop temperature tokenizer top-k top-p',

@@ -46,8 +46,19 @@ test('the command trains on it and validates on texts', { timeout: 120_000 }, as
   const plain = await scionJson<{ steps: number; lastLoss: number; valBitsPerByteLast: number | null }>('node', [...args, '--out', at('cli')]);
   expect(plain).toMatchObject({ steps: 4, valBitsPerByteLast: null });
   expect(Number.isFinite(plain.lastLoss)).toBe(true);
-  const held = await scionJson<{ valBitsPerByteLast: number }>('node', [...args, '--validation', at('docs.jsonl'), '--out', at('cli-held')]);
+  const held = await scionJson<{ valBitsPerByteLast: number; valBitsPerByte: Record<string, number> }>('node', [
+    ...args,
+    '--validation',
+    at('docs.jsonl'),
+    '--out',
+    at('cli-held'),
+  ]);
   expect(held.valBitsPerByteLast).toBeGreaterThan(1);
+  const categories = Object.values(held.valBitsPerByte);
+  expect(categories.length).toBeGreaterThan(0);
+  // The whole is the mean of its categories, weighted by bytes: it lies between them.
+  expect(held.valBitsPerByteLast).toBeGreaterThanOrEqual(Math.min(...categories) - 1e-9);
+  expect(held.valBitsPerByteLast).toBeLessThanOrEqual(Math.max(...categories) + 1e-9);
   const refused = async (...more: string[]) => (await scion('node', [...args, '--out', at('none'), ...more])).err;
   expect(await refused('--tokens', '64')).toMatch(/packs of 48 tokens, 64 were asked for/);
   expect(await refused('--data', at('docs.jsonl'))).toMatch(/trained on alone/);
