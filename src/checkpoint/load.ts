@@ -10,6 +10,7 @@ import { openSafetensors, type SafetensorsFile } from '../formats/safetensors.ts
 import { type HasherMaker, hasherMaker } from '../host/hashing.ts';
 import type { FileReader, HostFiles } from '../host/types.ts';
 import { momentName, weightName } from '../nn/parameters.ts';
+import { quantColumns, scalesName, weightsOf, wordsName } from '../nn/quantized.ts';
 import type { StateKind, StateSpec, States } from '../tensor/states.ts';
 import { typeName } from '../tensor/types.ts';
 import { type CheckpointFolder, listCheckpoints } from './folders.ts';
@@ -238,6 +239,13 @@ export interface OpenCheckpoint {
   close(): Promise<void>;
 }
 
+/** The weights of a parameter that a frozen base keeps as codes and scales. */
+async function readQuantised(file: SafetensorsFile, parameter: string, columns: number): Promise<Float32Array<ArrayBuffer>> {
+  const name = wordsName(parameter, columns);
+  const words = new Uint32Array((await file.read(name)).slice().buffer);
+  return weightsOf(columns, file.info(name).shape[0], words, await file.readF32(scalesName(parameter)));
+}
+
 /** Verifies and opens one checkpoint folder. @throws ScionError naming the file that is damaged or missing. */
 export async function openCheckpoint(files: HostFiles, path: string, options: { sha256?: HasherMaker } = {}): Promise<OpenCheckpoint> {
   const manifest = await verifyCheckpoint(files, path, await hasherMaker(options.sha256));
@@ -263,8 +271,10 @@ export async function openCheckpoint(files: HostFiles, path: string, options: { 
     async read(parameter) {
       const { header } = await needed('param');
       if (header.tensors.has(parameter)) return header.readF32(parameter);
-      // Frozen matrices of mixed precision have no master: their 16-bit weights are all there is.
+      // Frozen matrices of mixed precision have no master: their 16-bit or quantised weights are all there is.
       const halves = await part('weight');
+      const columns = quantColumns(halves?.header.tensors.keys() ?? [], parameter);
+      if (halves && columns !== null) return readQuantised(halves.header, parameter, columns);
       const half = weightName(parameter);
       return halves?.header.tensors.has(half) ? halves.header.readF32(half) : header.readF32(parameter);
     },

@@ -10,8 +10,8 @@ import type { Batch } from '../data/loader.ts';
 import { batchTables } from '../data/pack.ts';
 import type { GpuDevice } from '../gpu/device.ts';
 import { startAdapters } from '../nn/lora-init.ts';
-import { emaName, initialValues, listParameters, momentName, type Parameter, weightName } from '../nn/parameters.ts';
-import { quantisedStates, scalesName, weightsOf, wordsName } from '../nn/quantized.ts';
+import { emaName, initialValues, listParameters, momentName, weightName } from '../nn/parameters.ts';
+import { quantColumns, quantisedStates, scalesName, weightsOf, wordsName } from '../nn/quantized.ts';
 import type { StepScalars } from '../tensor/op.ts';
 import { readTypeLosses, type TypeLoss } from '../tensor/ops/loss_by_type.ts';
 import { biasTable, freshStepState, readRecord, STEP, STEP_RING, type StepRecord } from '../tensor/ops/step_state.ts';
@@ -87,8 +87,11 @@ export class Stepper {
 
   /** Writes a parameter to every state that holds its value: master, 16-bit copy, moving average, or codes and scales. */
   private write(name: string, values: Float32Array): void {
-    for (const [state, held] of quantisedStates(this.plans.states, name, values) ?? []) this.session.writeState(state, held);
-    for (const state of [name, weightName(name), emaName(name)]) if (this.plans.states.get(state)) this.session.writeState(state, values);
+    const { states } = this.plans;
+    const columns = this.quantColumns(name);
+    const quantised = columns === null ? {} : quantisedStates(states, name, columns, values);
+    for (const [state, held] of Object.entries(quantised)) this.session.writeState(state, held);
+    for (const state of [name, weightName(name), emaName(name)]) if (states.get(state)) this.session.writeState(state, values);
   }
 
   /**
@@ -97,13 +100,22 @@ export class Stepper {
    */
   async readParameter(name: string, options: { readonly average?: boolean } = {}): Promise<Float32Array> {
     const { states } = this.plans;
-    if (states.get(wordsName(name))) {
-      const { shape } = listParameters(this.setup.model).find((p) => p.name === name) as Parameter;
-      const [words, scales] = [await this.session.readState(wordsName(name)), await this.session.readState(scalesName(name))];
-      return weightsOf(shape, words as Uint32Array, scales as Float32Array);
+    const columns = this.quantColumns(name);
+    if (columns !== null) {
+      const words = (await this.session.readState(wordsName(name, columns))) as Uint32Array;
+      const scales = (await this.session.readState(scalesName(name))) as Float32Array;
+      return weightsOf(columns, states.get(scalesName(name))?.shape[0] ?? 0, words, scales);
     }
     const wanted = [...(options.average ? [emaName(name)] : []), name, weightName(name)];
     return (await this.session.readState(wanted.find((state) => states.get(state)) ?? name)) as Float32Array;
+  }
+
+  /** Columns of a parameter that is held as codes; null for the others. */
+  private quantColumns(name: string): number | null {
+    return quantColumns(
+      this.plans.states.all().map((s) => s.name),
+      name,
+    );
   }
 
   /** Starts from seeded random parameters. */

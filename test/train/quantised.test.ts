@@ -2,12 +2,19 @@
  * A quantised base in training (QLoRA): the same losses and adapter gradients as a model whose layers hold, in f32, the weights that the codes
  * stand for; codes that never change; no gradient, moment or master of the base in the plan; and the plan of LLaMA-2-7B.
  */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { floatToHalf, fromHalfBits } from '../../src/base/half.ts';
 import { Random } from '../../src/base/random.ts';
+import { loadCheckpoint, openCheckpoint } from '../../src/checkpoint/load.ts';
+import { hashJson } from '../../src/checkpoint/manifest.ts';
+import { saveCheckpoint } from '../../src/checkpoint/save.ts';
 import { savedStates } from '../../src/checkpoint/store.ts';
 import { GpuDevice } from '../../src/gpu/device.ts';
 import { assumedFacts } from '../../src/gpu/facts.ts';
+import { posixFiles } from '../../src/host/posix.ts';
 import { Generator } from '../../src/infer/generator.ts';
 import { makeConfig } from '../../src/nn/config.ts';
 import { type LoraSpec, listLora } from '../../src/nn/lora.ts';
@@ -121,7 +128,7 @@ describe.each(STORAGE)('a base in %s', (baseStorage, bits) => {
     const stepper = await started(setupOf({ baseStorage, precision }), read);
     const held = async () => {
       const out: ArrayLike<number>[] = [];
-      for (const m of matrices) for (const name of [wordsName(m.name), scalesName(m.name)]) out.push(await stepper.session.readState(name));
+      for (const m of matrices) for (const name of [wordsName(m.name, m.shape[1]), scalesName(m.name)]) out.push(await stepper.session.readState(name));
       return out;
     };
     const before = await held();
@@ -132,6 +139,23 @@ describe.each(STORAGE)('a base in %s', (baseStorage, bits) => {
     // Adapters alone, on a base of random weights: found 0.12 to 0.14 nat in 20 steps.
     expect(lossOf(records[19])).toBeLessThan(lossOf(records[0]) - 0.06);
     expect(await held()).toEqual(before);
+    // A checkpoint gives the weights without a device, and starts another session where this one stands.
+    const folder = mkdtempSync(join(tmpdir(), 'scion-'));
+    try {
+      const meta = { tokens: 0, configHash: hashJson({}), version: '0.0.0', adapter: device.facts.name, kernels: {} };
+      const { path } = await saveCheckpoint(posixFiles, folder, { session: stepper.session, states: stepper.plans.states, step: 20, trainer: {}, meta });
+      const open = await openCheckpoint(posixFiles, path);
+      for (const p of listParameters(TINY_MODEL)) expect(await open.read(p.name), p.name).toEqual(await stepper.readParameter(p.name));
+      await open.close();
+      const twin = new Stepper(device, stepper.setup, planTraining(stepper.setup, device.facts));
+      await loadCheckpoint(posixFiles, path, { session: twin.session, states: twin.plans.states });
+      await twin.resumed();
+      for (const s of [stepper, twin]) s.step([batch], 0.01);
+      expect((await twin.records()).records).toEqual((await stepper.records()).records);
+      twin.destroy();
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
     stepper.destroy();
   });
 
@@ -151,15 +175,15 @@ describe.each(STORAGE)('a base in %s', (baseStorage, bits) => {
     const saved = savedStates(states, false)
       .get('weight')
       ?.map((s) => s.name);
-    for (const m of matrices) expect(saved).toEqual(expect.arrayContaining([wordsName(m.name), scalesName(m.name)]));
+    for (const m of matrices) expect(saved).toEqual(expect.arrayContaining([wordsName(m.name, m.shape[1]), scalesName(m.name)]));
   });
 });
 
 test('a matrix that learns is not quantised', () => {
   const { states } = planTraining(setupOf({ baseStorage: 'q4', trainable: { parameters: ['model.layers.1.mlp.*'] } }), assumedFacts());
-  expect(states.get(wordsName('layers.1.down'))).toBeUndefined();
+  expect(states.get(wordsName('layers.1.down', 84))).toBeUndefined();
   expect(states.get('layers.1.down')?.dtype).toBe('f32');
-  expect(states.get(wordsName('layers.0.down'))?.dtype).toBe('u32');
+  expect(states.get(wordsName('layers.0.down', 84))?.dtype).toBe('u32');
 });
 
 test('LLaMA-2-7B with 69,104 words in q4, rank 16, 2,048 tokens is planned without a device', { timeout: 60_000 }, () => {
