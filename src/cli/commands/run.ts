@@ -73,18 +73,24 @@ export function runFiguresOf(result: RecipeResult, out: string): Record<string, 
   };
 }
 
-/** What a run came to, in lines. */
-export function printRun({ print }: Context, made: RecipeResult, out: string): void {
-  for (const stage of [...(made.baseStage ? [made.baseStage] : []), ...made.stages]) {
-    print(
-      `${stage.name.padEnd(12)} ${stage.steps} steps, ${si(stage.tokens)} tokens, loss ${stage.firstLoss?.toFixed(3) ?? '–'} → ${stage.lastLoss?.toFixed(3) ?? '–'}, ${si(stage.tokensPerSecond)} tokens/s`,
-    );
-  }
+/** The tables of a run, with a free line before and behind each. */
+export function printTables({ print }: Context, made: RecipeResult): void {
   for (const table of summaryTables(made)) {
     print('');
     for (const line of tableLines(table)) print(line);
   }
   print('');
+}
+
+/** What a run came to, in lines. */
+export function printRun(context: Context, made: RecipeResult, out: string): void {
+  const { print } = context;
+  for (const stage of [...(made.baseStage ? [made.baseStage] : []), ...made.stages]) {
+    print(
+      `${stage.name.padEnd(12)} ${stage.steps} steps, ${si(stage.tokens)} tokens, loss ${stage.firstLoss?.toFixed(3) ?? '–'} → ${stage.lastLoss?.toFixed(3) ?? '–'}, ${si(stage.tokensPerSecond)} tokens/s`,
+    );
+  }
+  printTables(context, made);
   print(`report ${joinPath(out, 'report.html')}`);
   print(made.cached ? `nothing was left to do: ${joinPath(out, made.model)}` : `done in ${duration(made.seconds)}: ${joinPath(out, made.model)}`);
 }

@@ -16,9 +16,9 @@ import { STEP } from '../../tensor/ops/step_state.ts';
 import { loadTokenizer, type Tokenizer } from '../../text/tokenizer.ts';
 import { packedRunData, prepareHeldOut } from '../../train/data.ts';
 import type { HeldOut, RunText } from '../../train/held-out.ts';
-import { VALIDATION_BYTES } from '../../train/held-out.ts';
 import type { OptimizerSpec, TrainSetup } from '../../train/programs.ts';
 import { Run } from '../../train/run.ts';
+import type { TextSample } from '../../train/samples.ts';
 import type { CarriedOptimizer } from '../../train/stepper.ts';
 import type { ValidationReport } from '../../train/trainer.ts';
 import type { Step } from '../engine.ts';
@@ -26,6 +26,9 @@ import type { RecipeStage } from '../schema.ts';
 import { armId, armPath, type DocumentsResult, type ModelAt, type PacksResult, type RunContext, type TokenizerResult } from './context.ts';
 import { openModel } from './open-model.ts';
 import { type Answers, askAll } from './questions.ts';
+
+/** Held-out text of a category that is measured, in bytes: some 16,000 tokens. */
+const VALIDATION_BYTES = 64 * 1024;
 
 /** What a stage gives. Losses in nats a label. */
 export interface StageResult {
@@ -46,6 +49,8 @@ export interface StageResult {
   /** Of the last validation. */
   readonly valBitsPerByte: Readonly<Record<string, number>>;
   readonly valBitsPerByteBefore: Readonly<Record<string, number>>;
+  /** What the stage's prompts were continued with at its last validation. */
+  readonly samples: readonly TextSample[];
   /** By question set, with the weights that the stage ends with. */
   readonly questions: Answers;
   readonly curve: readonly (readonly [number, number])[];
@@ -232,6 +237,7 @@ export function stageStep(context: RunContext, stage: RecipeStage, inputs: () =>
           valBitsPerByteLast: trained.lastValidation?.bitsPerByte ?? null,
           valBitsPerByte: bitsOf(trained.lastValidation),
           valBitsPerByteBefore: bitsOf(trained.firstValidation),
+          samples: trained.lastValidation?.samples ?? [],
           questions: await askAll(context, run, words),
           curve: trained.curve,
           checkpoint: found.path.slice(dir.length + 1),
