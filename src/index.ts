@@ -30,6 +30,8 @@ export { Chat, streamText } from './infer/chat.ts';
 export { type GenerateOptions, Generator, type InferOptions, planInference } from './infer/generator.ts';
 export { scoreDocuments } from './infer/score.ts';
 export { configToJson, countParameters, type LlamaConfig, makeConfig, parseConfig } from './nn/config.ts';
+export type { LoraSpec } from './nn/lora.ts';
+export type { Trainable } from './nn/trainable.ts';
 export { learningRate, type Schedule } from './optim/schedule.ts';
 export { differentiate } from './tensor/autodiff.ts';
 export { runOnce } from './tensor/eager.ts';

@@ -115,7 +115,7 @@ export interface DeclareOptions {
   readonly quantBase?: QuantBits;
   /** Declared behind the model's own. */
   readonly adapters?: readonly Parameter[];
-  /** Inference: groups and storage of another session's states, so that its buffers can be shared. */
+  /** Inference: states of another session, whose groups are followed so that its buffers can be shared. */
   readonly like?: States;
 }
 
@@ -134,7 +134,9 @@ export function declareModel(states: States, c: LlamaConfig, options: DeclareOpt
   };
   const half = (p: Parameter): boolean => {
     if (!isMatrix(p) || quant(p)) return false;
-    if (like?.get(weightName(p.name)) ?? like?.get(p.name)) return like?.get(weightName(p.name)) !== undefined;
+    const [master, copy] = [like?.get(p.name), like?.get(weightName(p.name))];
+    // A frozen matrix of another session may exist in 16 bits alone, whatever the precision here.
+    if (master ?? copy) return copy !== undefined && (options.precision === 'mixed' || master === undefined);
     return options.precision === 'mixed' || (options.halfBase === true && groupOf(p) === FROZEN);
   };
   const kinds: [
