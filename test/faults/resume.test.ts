@@ -8,13 +8,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Random } from '../../src/base/random.ts';
-import { loadLatest } from '../../src/checkpoint/load.ts';
+import { loadLatest, openCheckpoint } from '../../src/checkpoint/load.ts';
 import { saveCheckpoint } from '../../src/checkpoint/save.ts';
 import type { Batch } from '../../src/data/loader.ts';
 import { GpuDevice } from '../../src/gpu/device.ts';
 import { posixFiles } from '../../src/host/posix.ts';
 import { makeConfig } from '../../src/nn/config.ts';
 import { attentionRanges } from '../../src/nn/llama.ts';
+import { loraParameters } from '../../src/nn/lora.ts';
+import { listParameters } from '../../src/nn/parameters.ts';
 import { LLAMA_ADAMW, planTraining, type TrainSetup } from '../../src/train/programs.ts';
 import { Stepper } from '../../src/train/stepper.ts';
 
@@ -97,8 +99,14 @@ describe.each(Object.keys(setups))('%s', (name) => {
     await first.records();
     const half = await image(first);
     const meta = { tokens: 0, configHash: '', version: '', adapter: device.facts.name, kernels: device.facts.choices };
-    const { manifest } = await saveCheckpoint(posixFiles, dir, { session: first.session, states: first.plans.states, step: 5, trainer: null, meta });
+    const { manifest, path } = await saveCheckpoint(posixFiles, dir, { session: first.session, states: first.plans.states, step: 5, trainer: null, meta });
     expect(manifest.files.map((f) => f.name)).toEqual([...kept.map((kind) => `${kind}.safetensors`), 'trainer.json']);
+    // Without a device the checkpoint gives every parameter, frozen 16-bit ones too.
+    const opened = await openCheckpoint(posixFiles, path);
+    for (const p of [...listParameters(config), ...(setup.lora ? loraParameters(config, setup.lora) : [])]) {
+      expect(await opened.read(p.name), p.name).toEqual(await first.readParameter(p.name));
+    }
+    await opened.close();
     // The save changed nothing, and the first session goes on as if it had not been.
     run(first, 5, 10);
     await first.records();

@@ -84,6 +84,14 @@ describe('what is off', () => {
     expect(full.plans.update.sequence.map((n) => n.op)).toEqual(['step_finish', 'adamw', 'adamw', 'adamw', 'zero', 'zero', 'zero']);
   });
 });
+test.each<[Partial<TrainSetup>, RegExp]>([
+  [{ neftune: -1 }, /alpha must be 0 or more, got -1/],
+  [{ neftune: Number.POSITIVE_INFINITY }, /alpha must be 0 or more/],
+  [{ ema: 1 }, /from 0 to below 1, got 1/],
+])('%j is refused', (more, message) => {
+  expect(() => plan(more)).toThrow(message);
+});
+
 describe('names', () => {
   test('every Hugging Face tensor can be named alone, and all together are the model', () => {
     const model = makeConfig({

@@ -321,6 +321,25 @@ test('with dropout and noise: every gradient against the float64 interpreter of 
   expect(normError(results[0][0], results[1][0])).toBeGreaterThan(0.01);
 });
 
+test('a base stored in 16 bits beside f32 adapters: half the bytes, gradients within its rounding', async () => {
+  const lora = spec(LORA_TARGETS);
+  const [base, adapters] = [weightsOf(UNTIED), adaptersOf(UNTIED, lora)];
+  const batch = batchOf(UNTIED.vocabSize);
+  const frozen = { lora, trainable: { parameters: 'none' } } as const;
+  const [whole, half] = [await open(setupOf(UNTIED, frozen), base, adapters), await open(setupOf(UNTIED, { ...frozen, baseStorage: 'f16' }), base, adapters)];
+  expect(half.memory.states.weight).toBeGreaterThan(0);
+  expect(whole.memory.states.param - half.memory.states.param).toBe(2 * half.memory.states.weight);
+  for (const s of [whole, half]) s.accumulate(batch, 1 / batch.tokens);
+  for (const p of loraParameters(UNTIED, lora)) {
+    const [found, wanted] = [await half.session.readState(gradName(p.name)), await whole.session.readState(gradName(p.name))];
+    const error = normError(found, wanted);
+    // Weights are rounded to 2^-11 of themselves; two layers add a few of these up.
+    expect(error, p.name).toBeLessThan(5e-3);
+    expect(error, p.name).toBeGreaterThan(1e-6);
+  }
+  for (const s of [whole, half]) s.destroy();
+});
+
 test('recomputed layers drop what they dropped before', async () => {
   const lora = spec(LAYERS, { dropout: 0.4 });
   const base = weightsOf(UNTIED);
