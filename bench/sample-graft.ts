@@ -57,7 +57,7 @@ async function timed<T>(part: string, work: () => Promise<T> | T): Promise<T> {
 
 interface Look {
   readonly bitsPerByte: Record<GraftCategory, number>;
-  readonly accuracy: Record<Lang, ChoiceReport['methods']>;
+  readonly accuracy: Record<Lang, ChoiceReport['methods']> | null;
 }
 
 function packAll(tokenizer: Tokenizer, some: readonly string[]): Pack[] {
@@ -68,7 +68,8 @@ function packAll(tokenizer: Tokenizer, some: readonly string[]): Pack[] {
   ).packs;
 }
 
-async function look(run: Run, tokenizer: Tokenizer): Promise<Look> {
+/** Bits per byte always; questions where they are worth their seconds. */
+async function look(run: Run, tokenizer: Tokenizer, asking: boolean): Promise<Look> {
   const { stepper } = run.trainer;
   const bitsPerByte = {} as Record<GraftCategory, number>;
   for (const category of GRAFT_CATEGORIES) {
@@ -76,6 +77,7 @@ async function look(run: Run, tokenizer: Tokenizer): Promise<Look> {
     const { nll } = await stepper.evaluate(sequentialBatches(packAll(tokenizer, held), run.options.setup.batch, 0));
     bitsPerByte[category] = nll / Math.LN2 / bytesOf(held);
   }
+  if (!asking) return { bitsPerByte, accuracy: null };
   const model = Generator.attach(stepper.session, run.options.setup.model, { precision: 'f32', capacity: 0, score: { batch: 8, tokens: graft.model.tokens } });
   const ask = async (lang: Lang) => (await askChoices(model, tokenizer, questions[lang])).methods;
   const accuracy = { en: await ask('en'), zh: await ask('zh') };
@@ -141,6 +143,7 @@ async function stageRun(
   packs: Readonly<Record<GraftCategory, readonly Pack[]>>,
   stage: SampleGraftStage,
   seed: number,
+  last: boolean,
 ) {
   const source = await importHf(files, from);
   const { run } = await openRun(source.config, tokenizer, stage, mixPacks(packs, stage, seed), seed, null, source.read);
@@ -148,23 +151,23 @@ async function stageRun(
   try {
     await timed(stage.name, () => run.train());
     await run.exportModel(to);
-    return await timed('asking', () => look(run, tokenizer));
+    return await timed('asking', () => look(run, tokenizer, last));
   } finally {
     await run.close();
   }
 }
 
 function print(name: string, { bitsPerByte, accuracy }: Look): void {
-  const share = (lang: Lang) => {
-    const { sum } = accuracy[lang];
-    return `${(sum.accuracy * 100).toFixed(1)} % [${sum.interval.map((x) => (x * 100).toFixed(1)).join(', ')}] (${CHOICE_METHODS.slice(1)
-      .map((m) => `${m} ${(accuracy[lang][m].accuracy * 100).toFixed(1)}`)
-      .join(', ')}; ${Object.entries(sum.byCategory)
-      .map(([c, r]) => `${c} ${(r.accuracy * 100).toFixed(0)}`)
-      .join(', ')})`;
-  };
   const bits = Object.entries(bitsPerByte).map(([c, x]) => `${c} ${x.toFixed(4)}`);
-  console.log(`${name.padEnd(20)} bits per byte: ${bits.join(', ')}\n${''.padEnd(20)} ${LANGS.map((lang) => `${lang} ${share(lang)}`).join('\n'.padEnd(22))}`);
+  console.log(`${name.padEnd(20)} bits per byte: ${bits.join(', ')}`);
+  if (accuracy === null) return;
+  for (const lang of LANGS) {
+    const { sum } = accuracy[lang];
+    const others = CHOICE_METHODS.slice(1).map((m) => `${m} ${(accuracy[lang][m].accuracy * 100).toFixed(1)}`);
+    const kinds = Object.entries(sum.byCategory).map(([c, r]) => `${c} ${(r.accuracy * 100).toFixed(0)}`);
+    const ends = sum.interval.map((x) => (x * 100).toFixed(1));
+    console.log(`${''.padEnd(20)} ${lang} ${(sum.accuracy * 100).toFixed(1)} % [${ends.join(', ')}] (${others.join(', ')}; ${kinds.join(', ')})`);
+  }
 }
 
 async function one(seed: number, g: SampleGraft) {
@@ -190,7 +193,7 @@ async function one(seed: number, g: SampleGraft) {
   console.log(
     `base losses ${base.losses.map(([step, loss]) => `${step}: ${loss.toFixed(4)}`).join(', ')}; moved ${(moved * 100).toFixed(2)} % in the last fifth`,
   );
-  looks.base = await timed('asking', () => look(base.run, words));
+  looks.base = await timed('asking', () => look(base.run, words, true));
   print('base', looks.base);
   await base.run.exportModel(at('base'));
   await base.run.close();
@@ -210,7 +213,7 @@ async function one(seed: number, g: SampleGraft) {
   for (const stages of [g.stages, withoutReplay(g.stages)]) {
     let from = at('grown');
     for (const stage of stages) {
-      looks[stage.name] = await stageRun(from, at(stage.name), tokenizer, packs, stage, seed);
+      looks[stage.name] = await stageRun(from, at(stage.name), tokenizer, packs, stage, seed, stage === stages.at(-1));
       print(stage.name, looks[stage.name]);
       from = at(stage.name);
     }
