@@ -18,7 +18,8 @@ describe('encodeChat', () => {
       { role: 'user', content: 'there' },
     ]);
     expect(tokenizer.decode(ids, { skipSpecial: false })).toBe(
-      '<s> [INST] <<SYS>>\nBe brief.\n<</SYS>>\n\nHello [/INST] Good day </s><s> [INST] there [/INST]',
+      // The system text and the first message are trimmed as one, as the model's own code does.
+      '<s> [INST] <<SYS>>\nBe brief.\n<</SYS>>\n\n Hello [/INST] Good day </s><s> [INST] there [/INST]',
     );
     // `encode` puts the space mark before a text by itself, so this is the answer with one space before it.
     expect(ids.filter((_, i) => trained[i] === 1)).toEqual([...tokenizer.encode('Good day '), tokenizer.eosId]);

@@ -1,7 +1,7 @@
 /**
  * Chats as ids, in LLaMA 2's form: `<s>[INST] … [/INST] answer </s>` a turn, the system text inside the first
  * instruction. Marks are added as ids and text is encoded as plain text, so nothing a user writes can forge a turn.
- * Templates that models bring along (Jinja) are not run yet.
+ * Templates that models bring along are run by `jinja-template.ts`.
  */
 
 import { ScionError } from '../base/errors.ts';
@@ -64,10 +64,10 @@ function turnsOf(messages: readonly ChatMessage[]): Turn[] {
     const last = turns.at(-1);
     const open = last !== undefined && last.assistant === null;
     if (role === 'system' && i === 0) {
-      system = text;
+      system = content;
     } else if (role === 'user' && !open) {
       const head = turns.length === 0 && system !== null ? `<<SYS>>\n${system}\n<</SYS>>\n\n` : '';
-      turns.push({ user: head + text, assistant: null });
+      turns.push({ user: (head + content).trim(), assistant: null });
     } else if (role === 'assistant' && last !== undefined && open) {
       last.assistant = text;
     } else {

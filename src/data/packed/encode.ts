@@ -4,13 +4,15 @@
  * Parts are encoded **apart**, so the border between what is read and what is learnt lies exactly between two tokens by
  * construction, and a prompt is cut as it will be cut when the model is used. A part that goes on from another one is
  * encoded as the middle of a text: without the space that some tokenizers put before a text. So the ids of source and
- * target decode to the two texts joined, nothing between. What it costs: a merge across the border is not used.
+ * target decode to the two texts joined, nothing between. What it costs: a merge across the border is not used. A template
+ * that a model brings along is encoded as one text instead, as the model's own tools do; a token on a border is then learnt.
  */
-import { ScionError } from '../../base/errors.ts';
+import { isScionError, ScionError } from '../../base/errors.ts';
+import type { JinjaTemplate } from '../../text/jinja-template.ts';
 import type { Tokenizer } from '../../text/types.ts';
-import type { Doc } from '../doc.ts';
+import type { Doc, Message } from '../doc.ts';
 import { bitBytes, setBits } from './bits.ts';
-import { chatParts, isRefusal, type Part, type Refusal, TEMPLATE_MARKS, type TemplateName } from './templates.ts';
+import { chatParts, chatTurns, isRefusal, type Part, type Refusal, TEMPLATE_MARKS, type TemplateName } from './templates.ts';
 
 /** Ids and flags of many documents, one behind the other; grows. */
 export class TokenBuffer {
@@ -47,7 +49,7 @@ const ANCHORS = ['\u0001', '\n', '。', 'a'];
 /** Turns documents into tokens by one tokenizer and one template. */
 export class DocumentEncoder {
   readonly tokenizer: Tokenizer;
-  readonly template: TemplateName;
+  readonly template: TemplateName | JinjaTemplate;
   readonly #marks = new Map<string, number | null>();
   readonly #anchors: readonly { readonly text: string; readonly ids: readonly number[] }[];
   /** Parts that had to be encoded as texts of their own, with a space before: no anchor stood clear of them. */
@@ -57,7 +59,7 @@ export class DocumentEncoder {
    * Throws `input` for a tokenizer without an end mark. Marks of the template are looked for when the first chat comes:
    * documents need none of them.
    */
-  constructor(tokenizer: Tokenizer, template: TemplateName = 'plain') {
+  constructor(tokenizer: Tokenizer, template: TemplateName | JinjaTemplate = 'plain') {
     if (tokenizer.eosId === null) {
       throw new ScionError('input', 'this tokenizer names no end of text; documents need one (tokenizer_config.json: eos_token)');
     }
@@ -100,10 +102,12 @@ export class DocumentEncoder {
 
   #add(doc: Doc, into: TokenBuffer): Refusal | null {
     let parts: Part[];
-    if (doc.messages !== undefined) {
-      const chat = chatParts(doc.messages, this.template);
+    const { template } = this;
+    if (doc.messages !== undefined && typeof template === 'object') return this.#addRendered(doc.messages, template, into);
+    if (doc.messages !== undefined && typeof template === 'string') {
+      const chat = chatParts(doc.messages, template);
       if (isRefusal(chat)) return chat;
-      this.#findMarks();
+      this.#findMarks(template);
       parts = chat;
     } else {
       const { source = '', target } = doc;
@@ -120,7 +124,7 @@ export class DocumentEncoder {
     for (const part of parts) {
       if ('mark' in part) {
         const id = this.#marks.get(part.mark);
-        if (id === undefined) throw new ScionError('internal', `the template ${this.template} has no mark ${part.mark}`);
+        if (id === undefined) throw new ScionError('internal', `the template ${String(template)} has no mark ${part.mark}`);
         if (id !== null) into.add([id], part.learnt);
         fresh = part.mark === 'bos';
       } else if (part.text !== '') {
@@ -131,15 +135,32 @@ export class DocumentEncoder {
     return null;
   }
 
-  #findMarks(): void {
-    for (const name of TEMPLATE_MARKS[this.template]) {
+  /** A chat by a template that the model brings along. */
+  #addRendered(messages: readonly Message[], template: JinjaTemplate, into: TokenBuffer): Refusal | null {
+    const turns = chatTurns(messages);
+    if (isRefusal(turns)) return turns;
+    try {
+      const { ids, trained } = template.encode(turns);
+      for (let from = 0, to = 0; from < ids.length; from = to) {
+        while (to < ids.length && trained[to] === trained[from]) to++;
+        into.add(ids.slice(from, to), trained[from] === 1);
+      }
+      return trained.includes(1) ? null : { reason: 'tokenize.no-answer', note: 'the chat template marks nothing as learnt' };
+    } catch (error) {
+      if (isScionError(error, 'input')) return { reason: 'tokenize.template', note: error.message.slice(0, 200) };
+      throw error;
+    }
+  }
+
+  #findMarks(template: TemplateName): void {
+    for (const name of TEMPLATE_MARKS[template]) {
       if (this.#marks.get(name) != null) continue;
       const id = this.tokenizer.idOf(name);
       if (name === 'bos' || id === null || !this.tokenizer.isSpecial(id)) {
         throw new ScionError(
           'input',
-          `the template ${this.template} needs ${name === 'bos' ? 'a begin mark' : `the mark ${name}`}, which this tokenizer ${id === null ? 'does not have' : 'takes for text, so that messages could forge it'}; choose another template`,
-          { template: this.template, mark: name },
+          `the template ${template} needs ${name === 'bos' ? 'a begin mark' : `the mark ${name}`}, which this tokenizer ${id === null ? 'does not have' : 'takes for text, so that messages could forge it'}; choose another template`,
+          { template, mark: name },
         );
       }
       this.#marks.set(name, id);

@@ -3,7 +3,8 @@
  * mark). What an assistant says and the mark that ends it are learnt, in every turn; all else is read only.
  *
  * - `plain`: `<bos>[system⏎⏎]User: …⏎Assistant: …<eos>⏎User: …`, for any tokenizer with an end mark; text as it stands.
- * - `llama-2`: `<bos>[INST] <<SYS>>⏎system⏎<</SYS>>⏎⏎user [/INST] answer <eos>`, a begin mark each turn; text trimmed.
+ * - `llama-2`: `<bos>[INST] <<SYS>>⏎system⏎<</SYS>>⏎⏎user [/INST] answer <eos>`, a begin mark each turn; each turn trimmed, the
+ *   system text as part of the first.
  *   Source: the chat format of Touvron et al. 2023, "Llama 2", as its reference code writes it.
  * - `llama-3`: `<bos>` and `<|start_header_id|>role<|end_header_id|>⏎⏎…<|eot_id|>` a turn; text trimmed.
  * - `chatml`: `<|im_start|>role⏎…<|im_end|>⏎` a turn; text as it stands.
@@ -25,7 +26,8 @@ export interface Refusal {
 
 export const isRefusal = (value: object): value is Refusal => 'reason' in value;
 
-interface Turn {
+/** A message whose role is one of the three. */
+export interface Turn {
   readonly role: 'system' | 'user' | 'assistant';
   readonly content: string;
 }
@@ -73,9 +75,9 @@ function llama2(turns: readonly Turn[]): Part[] | Refusal {
   let open = false;
   for (const [i, { role, content }] of turns.entries()) {
     const text = content.trim();
-    if (role === 'system' && i === 0) system = `<<SYS>>\n${text}\n<</SYS>>\n\n`;
+    if (role === 'system' && i === 0) system = `<<SYS>>\n${content}\n<</SYS>>\n\n`;
     else if (role === 'user' && !open) {
-      parts.push(mark('bos'), said(`[INST] ${system}${text} [/INST]`));
+      parts.push(mark('bos'), said(`[INST] ${(system + content).trim()} [/INST]`));
       system = '';
       open = true;
     } else if (role === 'assistant' && open) {
@@ -103,8 +105,19 @@ function chatml(turns: readonly Turn[]): Part[] {
   });
 }
 
-/** A chat as parts, or why it cannot be one: a role that is not known, an order the template does not have, no answer to learn. */
-export function chatParts(messages: readonly Message[], template: TemplateName): Part[] | Refusal {
+/** Neighbouring texts that are both read, or both learnt, are one text: it is cut as a whole. */
+function joined(parts: readonly Part[]): Part[] {
+  const out: Part[] = [];
+  for (const part of parts) {
+    const last = out.at(-1);
+    if (last && 'text' in last && 'text' in part && last.learnt === part.learnt) out[out.length - 1] = said(last.text + part.text, part.learnt);
+    else out.push(part);
+  }
+  return out;
+}
+
+/** A chat with its roles under one name each, or why it is none: a role that is not known, no answer to learn. */
+export function chatTurns(messages: readonly Message[]): Turn[] | Refusal {
   const turns: Turn[] = [];
   for (const [i, { role, content }] of messages.entries()) {
     const known = Object.hasOwn(ROLES, role.toLowerCase()) ? ROLES[role.toLowerCase()] : undefined;
@@ -114,7 +127,14 @@ export function chatParts(messages: readonly Message[], template: TemplateName):
   if (!turns.some(({ role, content }) => role === 'assistant' && content.trim() !== '')) {
     return { reason: 'tokenize.no-answer', note: `${turns.length} messages, none of them an answer` };
   }
+  return turns;
+}
+
+/** A chat as parts, or why it cannot be one: what `chatTurns` refuses, an order the template does not have. */
+export function chatParts(messages: readonly Message[], template: TemplateName): Part[] | Refusal {
+  const turns = chatTurns(messages);
+  if (isRefusal(turns)) return turns;
   if (template === 'plain') return plain(turns);
-  if (template === 'llama-2') return llama2(turns);
-  return template === 'llama-3' ? llama3(turns) : chatml(turns);
+  const parts = template === 'llama-2' ? llama2(turns) : template === 'llama-3' ? llama3(turns) : chatml(turns);
+  return isRefusal(parts) ? parts : joined(parts);
 }

@@ -7,6 +7,7 @@ import { ScionError } from '../../base/errors.ts';
 import { openSafetensors, type SafetensorsFile } from '../../formats/safetensors.ts';
 import { tensorEntry, writeSafetensors } from '../../formats/safetensors-write.ts';
 import type { Host, HostFiles } from '../../host/types.ts';
+import type { JinjaTemplate } from '../../text/jinja-template.ts';
 import type { Tokenizer } from '../../text/types.ts';
 import { measureText } from '../../text/utf8.ts';
 import type { Doc } from '../doc.ts';
@@ -29,7 +30,7 @@ export interface TokenizeOptions {
   readonly out: string;
   readonly tokenizer: Tokenizer;
   /** For documents with `messages`. Default `plain`. */
-  readonly template?: TemplateName;
+  readonly template?: TemplateName | JinjaTemplate;
 }
 
 /** A document that got no tokens. */
@@ -37,7 +38,7 @@ export interface TokenDrop {
   readonly index: number;
   readonly id: string;
   readonly category: string;
-  /** `tokenize.empty`, `tokenize.no-answer`, `tokenize.role`, `tokenize.turns` or `tokenize.failed`. */
+  /** `tokenize.empty`, `tokenize.no-answer`, `tokenize.role`, `tokenize.turns`, `tokenize.template` or `tokenize.failed`. */
   readonly reason: string;
   readonly note: string;
 }
@@ -149,7 +150,7 @@ export async function tokenizeShard(host: Host, options: TokenizeOptions): Promi
     version: VERSION,
     tokenizer: await tokenizerHash(host, tokenizer),
     marks: JSON.stringify({ vocabSize: tokenizer.vocabSize, bos: tokenizer.bosId, eos: tokenizer.eosId, pad: tokenizer.padId ?? 0 }),
-    template,
+    template: typeof template === 'string' ? template : 'tokenizer',
     counts: JSON.stringify(counts).toWellFormed(),
   };
   await writeAside(host, options.out, (writer) => writeSafetensors(writer, entries, metadata));
