@@ -2,19 +2,23 @@
  * Chats against transformers' `apply_chat_template` (fixtures of `test/golden/chat`): the built-in forms, as packs of SFT data
  * and as prompts, and the same templates run as Jinja, with and without marks of what is learnt. Ids and masks must be equal.
  */
-import { readFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { bitAt } from '../../src/data/packed/bits.ts';
 import { DocumentEncoder, TokenBuffer } from '../../src/data/packed/encode.ts';
-import { TEMPLATES, type TemplateName } from '../../src/data/packed/templates.ts';
+import type { BuiltInTemplate } from '../../src/data/packed/templates.ts';
+import { tokenizeShard } from '../../src/data/packed/token-shard.ts';
+import { openSafetensors } from '../../src/formats/safetensors.ts';
+import { host } from '../../src/host/index.ts';
 import { posixFiles } from '../../src/host/posix.ts';
 import { type ChatMessage, encodeChat } from '../../src/text/chat-template.ts';
 import { openJinjaTemplate } from '../../src/text/jinja-template.ts';
 import { loadTokenizer, type Tokenizer } from '../../src/text/tokenizer.ts';
 
 interface Case {
-  readonly template: TemplateName;
+  readonly template: BuiltInTemplate;
   readonly tokenizer: 'byte-level' | 'pieces';
   readonly messages: readonly ChatMessage[];
   readonly ids: readonly number[];
@@ -46,7 +50,6 @@ function packed(encoder: DocumentEncoder, messages: readonly ChatMessage[]): { i
 
 describe.each(cases.map((c, i) => [`${i} ${c.template}`, c] as const))('%s', (_, c) => {
   test('the built-in form', () => {
-    expect(TEMPLATES).toContain(c.template);
     const { ids, learnt } = packed(new DocumentEncoder(of(c), c.template), c.messages);
     expect(ids).toEqual(c.ids);
     expect(learnt).toEqual(c.learnt);
@@ -68,6 +71,25 @@ describe.each(cases.map((c, i) => [`${i} ${c.template}`, c] as const))('%s', (_,
     expect(template.encode(c.messages.slice(0, -1), { prompt: true }).ids).toEqual(c.prompt);
     expect(packed(new DocumentEncoder(of(c), template), c.messages)).toEqual({ ids: c.ids, learnt: c.learnt });
   });
+});
+
+test('a shard of SFT records by the template beside the tokenizer', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'scion-'));
+  try {
+    cpSync(join(GOLDEN, 'byte-level'), folder, { recursive: true });
+    writeFileSync(join(folder, 'chat_template.jinja'), templates.chatml);
+    const chats = cases.filter((c) => c.template === 'chatml');
+    const records = chats.map((c, i) => JSON.stringify({ id: String(i), category: 'sft', target: '', messages: c.messages }));
+    writeFileSync(join(folder, 'in.jsonl'), `${records.join('\n')}\n`);
+    const tokenizer = await loadTokenizer(posixFiles, folder);
+    const counts = await tokenizeShard(await host(), { in: join(folder, 'in.jsonl'), out: join(folder, 'out.safetensors'), tokenizer, template: 'tokenizer' });
+    expect(counts).toMatchObject({ documents: chats.length, drops: [], learnt: chats.flatMap((c) => c.learnt).reduce((sum, x) => sum + x, 0) });
+    const file = await openSafetensors(new Uint8Array(readFileSync(join(folder, 'out.safetensors'))), 'out');
+    const { buffer } = await file.read('tokens');
+    expect([...new Uint16Array(buffer)]).toEqual(chats.flatMap((c) => c.ids));
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
 
 describe('refused', () => {

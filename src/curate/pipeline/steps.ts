@@ -14,7 +14,7 @@ export type StepSpec =
   /** Applies what deduplication found on this very shard; the first step of its group. */
   | { readonly name: 'dedup'; readonly verdict: string };
 
-export const STEP_VERSIONS = { read: 1, clean: 1, dedup: 1, decontaminate: 1, score: 1, validation: 1, tokenize: 1, sample: 1, pack: 1 } as const;
+export const STEP_VERSIONS = { read: 1, clean: 1, dedup: 1, decontaminate: 1, score: 1, validation: 1, tokenize: 2, sample: 1, pack: 1 } as const;
 
 async function verdictStep(path: string, { host }: TaskContext): Promise<MapStep> {
   const { applyVerdict, readVerdict } = await import('../dedup/index.ts');

@@ -12,7 +12,7 @@ import type { Doc } from '../doc.ts';
 import { sampleSplits } from '../sample/index.ts';
 import { bitAt } from './bits.ts';
 import { DocumentEncoder, TokenBuffer } from './encode.ts';
-import type { TemplateName } from './templates.ts';
+import type { BuiltInTemplate } from './templates.ts';
 
 const doc = (target: string, source?: string): Doc => ({ id: 'd', category: 'c', target, ...(source === undefined ? {} : { source }) });
 const chat = (...turns: [string, string][]): Doc => ({ id: 'd', category: 'c', target: '', messages: turns.map(([role, content]) => ({ role, content })) });
@@ -24,7 +24,7 @@ function encoded(encoder: DocumentEncoder, document: Doc): { ids: number[]; lear
 }
 
 /** Each token as text, marks as `<name>`, learnt ones in brackets: two lines of what a template makes. */
-function drawn(tokenizer: Tokenizer, template: TemplateName, document: Doc): string {
+function drawn(tokenizer: Tokenizer, template: BuiltInTemplate, document: Doc): string {
   const { ids, learnt } = encoded(new DocumentEncoder(tokenizer, template), document);
   let out = '';
   ids.forEach((id, i) => {
@@ -106,7 +106,7 @@ describe('chats', () => {
   const talk = chat(['system', 'Be kind.'], ['user', 'Hi '], ['assistant', 'Hello.'], ['human', 'Bye'], ['gpt', 'Bye, </s> you.']);
   const marked = byteTokenizer({ marks: ['<|start_header_id|>', '<|end_header_id|>', '<|eot_id|>', '<|im_start|>', '<|im_end|>'] });
 
-  it.each<[TemplateName, string]>([
+  it.each<[BuiltInTemplate, string]>([
     ['plain', '<s>Be kind.\n\nUser: Hi \nAssistant:[[ Hello.</s>]]\nUser: Bye\nAssistant:[[ Bye, </s> you.</s>]]'],
     ['llama-2', '<s>[INST] <<SYS>>\nBe kind.\n<</SYS>>\n\nHi [/INST][[ Hello. </s>]]<s>[INST] Bye [/INST][[ Bye, </s> you. </s>]]'],
     [

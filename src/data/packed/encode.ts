@@ -12,7 +12,7 @@ import type { JinjaTemplate } from '../../text/jinja-template.ts';
 import type { Tokenizer } from '../../text/types.ts';
 import type { Doc, Message } from '../doc.ts';
 import { bitBytes, setBits } from './bits.ts';
-import { chatParts, chatTurns, isRefusal, type Part, type Refusal, TEMPLATE_MARKS, type TemplateName } from './templates.ts';
+import { type BuiltInTemplate, chatParts, chatTurns, isRefusal, type Part, type Refusal, TEMPLATE_MARKS } from './templates.ts';
 
 /** Ids and flags of many documents, one behind the other; grows. */
 export class TokenBuffer {
@@ -49,7 +49,7 @@ const ANCHORS = ['\u0001', '\n', '。', 'a'];
 /** Turns documents into tokens by one tokenizer and one template. */
 export class DocumentEncoder {
   readonly tokenizer: Tokenizer;
-  readonly template: TemplateName | JinjaTemplate;
+  readonly template: BuiltInTemplate | JinjaTemplate;
   readonly #marks = new Map<string, number | null>();
   readonly #anchors: readonly { readonly text: string; readonly ids: readonly number[] }[];
   /** Parts that had to be encoded as texts of their own, with a space before: no anchor stood clear of them. */
@@ -59,7 +59,7 @@ export class DocumentEncoder {
    * Throws `input` for a tokenizer without an end mark. Marks of the template are looked for when the first chat comes:
    * documents need none of them.
    */
-  constructor(tokenizer: Tokenizer, template: TemplateName | JinjaTemplate = 'plain') {
+  constructor(tokenizer: Tokenizer, template: BuiltInTemplate | JinjaTemplate = 'plain') {
     if (tokenizer.eosId === null) {
       throw new ScionError('input', 'this tokenizer names no end of text; documents need one (tokenizer_config.json: eos_token)');
     }
@@ -152,7 +152,7 @@ export class DocumentEncoder {
     }
   }
 
-  #findMarks(template: TemplateName): void {
+  #findMarks(template: BuiltInTemplate): void {
     for (const name of TEMPLATE_MARKS[template]) {
       if (this.#marks.get(name) != null) continue;
       const id = this.tokenizer.idOf(name);

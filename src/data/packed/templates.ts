@@ -12,7 +12,11 @@
 import type { Message } from '../doc.ts';
 
 /** The built-in chat templates. */
-export const TEMPLATES = ['plain', 'llama-2', 'llama-3', 'chatml'] as const;
+const BUILT_IN = ['plain', 'llama-2', 'llama-3', 'chatml'] as const;
+export type BuiltInTemplate = (typeof BUILT_IN)[number];
+
+/** Chat templates by name; `tokenizer` is the one that lies beside the tokenizer (Jinja, see `text/jinja-template.ts`). */
+export const TEMPLATES = [...BUILT_IN, 'tokenizer'] as const;
 export type TemplateName = (typeof TEMPLATES)[number];
 
 /** A mark by its name in the vocabulary (`bos` and `eos`: the tokenizer's own), or a stretch of text. */
@@ -44,7 +48,7 @@ const ROLES: Readonly<Record<string, Turn['role']>> = {
 };
 
 /** Marks that a template needs beside begin and end. */
-export const TEMPLATE_MARKS: Readonly<Record<TemplateName, readonly string[]>> = {
+export const TEMPLATE_MARKS: Readonly<Record<BuiltInTemplate, readonly string[]>> = {
   plain: ['eos'],
   'llama-2': ['bos', 'eos'],
   'llama-3': ['bos', '<|start_header_id|>', '<|end_header_id|>', '<|eot_id|>'],
@@ -131,7 +135,7 @@ export function chatTurns(messages: readonly Message[]): Turn[] | Refusal {
 }
 
 /** A chat as parts, or why it cannot be one: what `chatTurns` refuses, an order the template does not have. */
-export function chatParts(messages: readonly Message[], template: TemplateName): Part[] | Refusal {
+export function chatParts(messages: readonly Message[], template: BuiltInTemplate): Part[] | Refusal {
   const turns = chatTurns(messages);
   if (isRefusal(turns)) return turns;
   if (template === 'plain') return plain(turns);

@@ -7,7 +7,7 @@ import { ScionError } from '../../base/errors.ts';
 import { openSafetensors, type SafetensorsFile } from '../../formats/safetensors.ts';
 import { tensorEntry, writeSafetensors } from '../../formats/safetensors-write.ts';
 import type { Host, HostFiles } from '../../host/types.ts';
-import type { JinjaTemplate } from '../../text/jinja-template.ts';
+import { openJinjaTemplate } from '../../text/jinja-template.ts';
 import type { Tokenizer } from '../../text/types.ts';
 import { measureText } from '../../text/utf8.ts';
 import type { Doc } from '../doc.ts';
@@ -30,7 +30,7 @@ export interface TokenizeOptions {
   readonly out: string;
   readonly tokenizer: Tokenizer;
   /** For documents with `messages`. Default `plain`. */
-  readonly template?: TemplateName | JinjaTemplate;
+  readonly template?: TemplateName;
 }
 
 /** A document that got no tokens. */
@@ -83,11 +83,11 @@ export async function tokenizerHash(host: Host, tokenizer: Tokenizer): Promise<s
 
 /**
  * Writes the token file of one shard; the same shard and options give the same bytes. A document that makes the encoder throw
- * is dropped with reason `tokenize.failed`; a template that the tokenizer has no marks for is an error (`input`).
+ * is dropped with reason `tokenize.failed`; a template that the tokenizer has no marks for, or does not bring, is an error (`input`).
  */
 export async function tokenizeShard(host: Host, options: TokenizeOptions): Promise<TokenCounts> {
   const { tokenizer, template = 'plain' } = options;
-  const encoder = new DocumentEncoder(tokenizer, template);
+  const encoder = new DocumentEncoder(tokenizer, template === 'tokenizer' ? await openJinjaTemplate(tokenizer) : template);
   const buffer = new TokenBuffer();
   const starts: number[] = [0];
   const category: number[] = [];
@@ -150,7 +150,7 @@ export async function tokenizeShard(host: Host, options: TokenizeOptions): Promi
     version: VERSION,
     tokenizer: await tokenizerHash(host, tokenizer),
     marks: JSON.stringify({ vocabSize: tokenizer.vocabSize, bos: tokenizer.bosId, eos: tokenizer.eosId, pad: tokenizer.padId ?? 0 }),
-    template: typeof template === 'string' ? template : 'tokenizer',
+    template,
     counts: JSON.stringify(counts).toWellFormed(),
   };
   await writeAside(host, options.out, (writer) => writeSafetensors(writer, entries, metadata));
