@@ -142,7 +142,7 @@ function lora(stage: RecipeStage): RecipeStage {
   return {
     ...stage,
     learn: 'lora',
-    lora: stage.lora ?? { rank: 16, alpha: 32, dropout: 0, targets: [...targets], init: 'kaiming', rslora: false, merge: true },
+    lora: stage.lora ?? { rank: 16, alpha: 32, dropout: 0, targets: [...targets], init: 'kaiming', rslora: false },
   };
 }
 

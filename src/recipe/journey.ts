@@ -247,7 +247,13 @@ async function runTrack(context: RunContext, runner: StepRunner, { base, documen
       })),
     );
     stages.push(result);
-    model = { config: from.config, kind: 'checkpoint', path: result.checkpoint, key: runner.keyOf(armId(context, stage.name)) };
+    model = {
+      config: from.config,
+      kind: 'checkpoint',
+      path: result.checkpoint,
+      key: runner.keyOf(armId(context, stage.name)),
+      ...(stage.lora ? { lora: stage.lora } : {}),
+    };
   }
   return { vocab, tokenizer, packs, stages, model };
 }

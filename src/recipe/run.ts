@@ -63,6 +63,8 @@ const OWN = new Set([
   'stages',
   'arms',
   'model',
+  'adapter',
+  'start.json',
 ]);
 
 /** Refuses a folder that holds something else, before anything is written or removed. */

@@ -64,7 +64,6 @@ const loraSchema = z.strictObject({
     .default(['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj']),
   init: z.enum(['kaiming', 'pissa']).default('kaiming'),
   rslora: z.boolean().default(false),
-  merge: z.boolean().default(true).describe('into the weights when the stage ends'),
 });
 
 const optimizerSchema = z.strictObject({

@@ -33,14 +33,14 @@ export interface WrittenSamples {
 /** A continuation of every prompt. A prompt that is too long for the context is cut at its front. */
 export async function writeSamples(stepper: Stepper, request: SampleRequest): Promise<WrittenSamples> {
   const { tokenizer, prompts, maxNewTokens = 24 } = request;
-  const { model, precision, tokens } = stepper.setup;
+  const { model, precision, tokens, lora } = stepper.setup;
   const fresh = Math.min(maxNewTokens, tokens - 1);
   const started = prompts.map((prompt) => {
     const ids = tokenizer.encode(prompt, { bos: true });
     return ids.length <= tokens - fresh ? ids : [ids[0], ...ids.slice(1 - (tokens - fresh))];
   });
   const batch = Math.min(MOST_AT_ONCE, started.length);
-  const generator = Generator.attach(stepper.session, model, { precision, capacity: tokens, batch });
+  const generator = Generator.attach(stepper.session, model, { precision, capacity: tokens, batch, ...(lora && { lora }) });
   try {
     const texts: string[] = [];
     for (let at = 0; at < started.length; at += batch) {

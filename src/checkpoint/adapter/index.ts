@@ -15,4 +15,5 @@ export {
 export { addProduct, mergeAdapter } from './merge.ts';
 export { type AdapterModule, type AdapterParameter, listAdapterModules, listAdapterParameters, loraA, loraB } from './modules.ts';
 export { type OpenAdapter, openAdapter } from './read.ts';
+export { mergedReader } from './stacked.ts';
 export { type WriteAdapterOptions, writeAdapter } from './write.ts';

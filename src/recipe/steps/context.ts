@@ -2,6 +2,7 @@
 import type { DeviceOptions } from '../../gpu/device.ts';
 import type { Host } from '../../host/types.ts';
 import type { LlamaConfig } from '../../nn/config.ts';
+import type { LoraSpec } from '../../nn/lora.ts';
 import type { TrainHooks } from '../../train/trainer.ts';
 import type { Recipe } from '../schema.ts';
 
@@ -70,6 +71,8 @@ export interface ModelAt {
   /** A Hugging Face folder, or a checkpoint folder of a stage. */
   readonly kind: 'folder' | 'checkpoint';
   readonly path: string;
+  /** A checkpoint's adapters; what it is read as has them added in. */
+  readonly lora?: LoraSpec;
   /** Changes when the weights do. */
   readonly key: string;
 }

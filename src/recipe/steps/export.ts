@@ -1,7 +1,9 @@
 /** A checkpoint as a Hugging Face folder with its tokenizer: what the base leaves for `init`, and a run for everyone else. */
 import { joinPath } from '../../base/path.ts';
 import { newRunId } from '../../base/run-id.ts';
+import { writeAdapter } from '../../checkpoint/adapter/index.ts';
 import { type ExportDtype, exportHf } from '../../checkpoint/hf.ts';
+import { openCheckpoint } from '../../checkpoint/load.ts';
 import { replaceFolder } from '../../host/replace-folder.ts';
 import { loadTokenizer, saveTokenizer } from '../../text/tokenizer.ts';
 import type { Step } from '../engine.ts';
@@ -11,6 +13,23 @@ import { openModel } from './open-model.ts';
 export interface ExportResult {
   readonly path: string;
   readonly dtype: ExportDtype;
+  /** Folder of the adapter alone, where the last stage trained one that stands beside its base. */
+  readonly adapter: string | null;
+}
+
+/** PEFT's folder of the adapters of a checkpoint. Those of PiSSA changed their base, so they are only handed on merged. */
+async function writeOwnAdapter(context: RunContext, at: ModelAt): Promise<string | null> {
+  if (!at.lora || at.lora.init === 'pissa') return null;
+  const { files } = context.host;
+  const path = 'adapter';
+  await files.remove(joinPath(context.dir, path));
+  const opened = await openCheckpoint(files, joinPath(context.dir, at.path));
+  try {
+    await writeAdapter(files, joinPath(context.dir, path), at.config, at.lora, (name) => opened.read(name));
+  } finally {
+    await opened.close();
+  }
+  return path;
 }
 
 /** Writes `model` to `path` below the run; whole or not at all. */
@@ -45,9 +64,10 @@ export function exportStep(
       } finally {
         await source.close();
       }
+      const adapter = await writeOwnAdapter(context, at);
       if ((await files.stat(out)) === null) await files.rename(place, out);
       else await replaceFolder(files, place, out, `${out}.old-${newRunId()}`);
-      return { path, dtype };
+      return { path, dtype, adapter };
     },
     intact: async (result) => (await files.stat(joinPath(dir, result.path, 'config.json'))) !== null,
   };

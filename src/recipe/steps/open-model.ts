@@ -1,5 +1,6 @@
-/** A model's weights, wherever they are: a Hugging Face folder, or the checkpoint that a stage left. */
+/** A model's weights, wherever they are: a Hugging Face folder, or the checkpoint that a stage left, its adapters added in. */
 import { joinPath } from '../../base/path.ts';
+import { mergedReader } from '../../checkpoint/adapter/index.ts';
 import { importHf } from '../../checkpoint/hf.ts';
 import { type OpenCheckpoint, openCheckpoint } from '../../checkpoint/load.ts';
 import type { ReadParameter } from '../../checkpoint/source.ts';
@@ -8,5 +9,8 @@ import type { ModelAt, RunContext } from './context.ts';
 /** Opens weights for reading; a checkpoint also tells moments. Close it. */
 export async function openModel(context: RunContext, at: ModelAt): Promise<{ readonly read: ReadParameter; close(): Promise<void> } | OpenCheckpoint> {
   const path = joinPath(context.dir, at.path);
-  return at.kind === 'folder' ? importHf(context.host.files, path) : openCheckpoint(context.host.files, path);
+  if (at.kind === 'folder') return importHf(context.host.files, path);
+  const opened = await openCheckpoint(context.host.files, path);
+  if (!at.lora) return opened;
+  return { read: mergedReader(at.config, at.lora, (name) => opened.read(name)), close: () => opened.close() };
 }

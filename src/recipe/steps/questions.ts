@@ -94,8 +94,8 @@ async function askSets(context: RunContext, generator: Generator, tokenizer: Tok
 /** Asks with the weights of an open run. */
 export async function askAll(context: RunContext, run: Run, tokenizer: Tokenizer): Promise<Answers> {
   if (context.recipe.evaluate.questions.length === 0) return {};
-  const { model, tokens, precision } = run.options.setup;
-  const generator = Generator.attach(run.trainer.stepper.session, model, { precision, capacity: tokens, score: { batch: ROWS, tokens } });
+  const { model, tokens, precision, lora } = run.options.setup;
+  const generator = Generator.attach(run.trainer.stepper.session, model, { precision, capacity: tokens, score: { batch: ROWS, tokens }, ...(lora && { lora }) });
   try {
     return await askSets(context, generator, tokenizer);
   } finally {

@@ -10,7 +10,6 @@ import { streamDocuments } from '../../data/documents.ts';
 import { openPacked } from '../../data/packed/open.ts';
 import { tokenizerHash } from '../../data/packed/token-shard.ts';
 import type { LlamaConfig } from '../../nn/config.ts';
-import type { LoraSpec } from '../../nn/lora.ts';
 import type { Schedule } from '../../optim/schedule.ts';
 import { STEP } from '../../tensor/ops/step_state.ts';
 import { loadTokenizer, type Tokenizer } from '../../text/tokenizer.ts';
@@ -107,7 +106,6 @@ function optimizerOf({ optimizer: o }: RecipeStage): OptimizerSpec {
 /** What is planned for a stage on a model of this config; `firstNew` is where new rows begin. */
 export function stageSetup(stage: RecipeStage, model: LlamaConfig, firstNew: number | null, seed: number): TrainSetup {
   const { learn, lora, optimizer, baseStorage } = stage;
-  const { merge: _, ...adapter } = lora ?? { merge: true };
   return {
     model,
     precision: stage.precision,
@@ -120,7 +118,7 @@ export function stageSetup(stage: RecipeStage, model: LlamaConfig, firstNew: num
     ...(learn === 'all'
       ? {}
       : { trainable: { parameters: learn === 'lora' ? ('none' as const) : learn, ...(firstNew === null ? {} : { firstRow: firstNew }) } }),
-    ...(lora ? { lora: adapter as LoraSpec } : {}),
+    ...(lora ? { lora } : {}),
     ...(baseStorage === undefined ? {} : { baseStorage }),
     ...(optimizer.decayAll ? { decayAll: true } : {}),
     ...(stage.zLoss > 0 ? { zLoss: stage.zLoss } : {}),
