@@ -23,7 +23,9 @@ function columns(
   const before = made.baseStage
     ? { name: 'base', bits: made.baseStage.valBitsPerByte, answers: made.baseStage.questions }
     : { name: 'base', bits: first.valBitsPerByteBefore, answers: made.baseAnswers ?? {} };
-  return [before, ...made.stages.map(({ name, valBitsPerByte, questions }) => ({ name, bits: valBitsPerByte, answers: questions }))];
+  // With new pieces the model that the first stage begins with is another than the base.
+  const grown = made.vocab && made.baseStage ? [{ name: 'grown', bits: first.valBitsPerByteBefore, answers: {} }] : [];
+  return [before, ...grown, ...made.stages.map(({ name, valBitsPerByte, questions }) => ({ name, bits: valBitsPerByte, answers: questions }))];
 }
 
 /** The tables of a run. */

@@ -4,7 +4,8 @@
  */
 import { ScionError } from '../../base/errors.ts';
 import { joinPath } from '../../base/path.ts';
-import { sampleChoiceQuestions } from '../../data/sample/choices.ts';
+import { sampleAnswerCounts, sampleChoiceQuestions } from '../../data/sample/choices.ts';
+import { GRAFT_CATEGORIES, sampleGraftDocuments } from '../../data/sample/graft.ts';
 import { askChoices, type ChoiceQuestion, commonestAnswer } from '../../eval/choice.ts';
 import type { Interval } from '../../eval/interval.ts';
 import { readJsonl } from '../../formats/jsonl.ts';
@@ -59,17 +60,30 @@ async function fileQuestions(context: RunContext, path: string): Promise<ChoiceQ
   return out;
 }
 
+/** A set, and how often each option is right by category: all that the commonest-answer baseline knows. */
+interface QuestionSet {
+  readonly name: string;
+  readonly questions: readonly ChoiceQuestion[];
+  readonly counts: ReadonlyMap<string, ReadonlyMap<string, number>>;
+}
+
 /** The sets of a recipe. */
-export async function questionSets(context: RunContext): Promise<{ readonly name: string; readonly questions: readonly ChoiceQuestion[] }[]> {
+export async function questionSets(context: RunContext): Promise<QuestionSet[]> {
   return Promise.all(
-    context.recipe.evaluate.questions.map(async (set) => ({
-      name: set.name,
-      questions: 'sample' in set ? sampleChoiceQuestions(set.sample) : await fileQuestions(context, joinPath(context.host.cwd, set.path)),
-    })),
+    context.recipe.evaluate.questions.map(async (set): Promise<QuestionSet> => {
+      if ('sample' in set) {
+        // Told from the training text, as a model could have counted it.
+        const { train } = sampleGraftDocuments();
+        const documents = GRAFT_CATEGORIES.flatMap((category) => train[category]);
+        return { name: set.name, questions: sampleChoiceQuestions(set.sample), counts: sampleAnswerCounts(documents, set.sample) };
+      }
+      const questions = await fileQuestions(context, joinPath(context.host.cwd, set.path));
+      return { name: set.name, questions, counts: answerCounts(questions) };
+    }),
   );
 }
 
-/** How often each option is right, by category: all that the commonest-answer baseline knows. */
+/** How often each option is right in a set of the user's own: the most that a habit could know. */
 function answerCounts(questions: readonly ChoiceQuestion[]): Map<string, Map<string, number>> {
   const counts = new Map<string, Map<string, number>>();
   for (const { category, options, correct } of questions) {
@@ -83,10 +97,10 @@ function answerCounts(questions: readonly ChoiceQuestion[]): Map<string, Map<str
 /** Asks every set of the recipe. */
 async function askSets(context: RunContext, generator: Generator, tokenizer: Tokenizer): Promise<Answers> {
   const out: Record<string, Answer> = {};
-  for (const { name, questions } of await questionSets(context)) {
+  for (const { name, questions, counts } of await questionSets(context)) {
     const report = await askChoices(generator, tokenizer, questions);
     const { accuracy, interval } = report.methods[context.recipe.evaluate.method];
-    out[name] = { n: report.n, accuracy, interval, chance: report.chance, commonest: commonestAnswer(questions, answerCounts(questions)) };
+    out[name] = { n: report.n, accuracy, interval, chance: report.chance, commonest: commonestAnswer(questions, counts) };
   }
   return out;
 }
@@ -95,7 +109,12 @@ async function askSets(context: RunContext, generator: Generator, tokenizer: Tok
 export async function askAll(context: RunContext, run: Run, tokenizer: Tokenizer): Promise<Answers> {
   if (context.recipe.evaluate.questions.length === 0) return {};
   const { model, tokens, precision, lora } = run.options.setup;
-  const generator = Generator.attach(run.trainer.stepper.session, model, { precision, capacity: tokens, score: { batch: ROWS, tokens }, ...(lora && { lora }) });
+  const generator = Generator.attach(run.trainer.stepper.session, model, {
+    precision,
+    capacity: tokens,
+    score: { batch: ROWS, tokens },
+    ...(lora && { lora }),
+  });
   try {
     return await askSets(context, generator, tokenizer);
   } finally {

@@ -117,7 +117,7 @@ export function stageSetup(stage: RecipeStage, model: LlamaConfig, firstNew: num
     seed,
     ...(learn === 'all'
       ? {}
-      : { trainable: { parameters: learn === 'lora' ? ('none' as const) : learn, ...(firstNew === null ? {} : { firstRow: firstNew }) } }),
+      : { trainable: { parameters: learn === 'lora' ? ('none' as const) : learn, ...(learn === 'rows' && firstNew !== null ? { firstRow: firstNew } : {}) } }),
     ...(lora ? { lora } : {}),
     ...(baseStorage === undefined ? {} : { baseStorage }),
     ...(optimizer.decayAll ? { decayAll: true } : {}),
