@@ -105,9 +105,9 @@ async function askSets(context: RunContext, generator: Generator, tokenizer: Tok
   return out;
 }
 
-/** Asks with the weights of an open run. */
-export async function askAll(context: RunContext, run: Run, tokenizer: Tokenizer): Promise<Answers> {
-  if (context.recipe.evaluate.questions.length === 0) return {};
+/** Asks with the weights of an open run; also what that took on the device beside the run. */
+export async function askAll(context: RunContext, run: Run, tokenizer: Tokenizer): Promise<{ readonly answers: Answers; readonly bytes: number }> {
+  if (context.recipe.evaluate.questions.length === 0) return { answers: {}, bytes: 0 };
   const { model, tokens, precision, lora } = run.options.setup;
   const generator = Generator.attach(run.trainer.stepper.session, model, {
     precision,
@@ -116,7 +116,7 @@ export async function askAll(context: RunContext, run: Run, tokenizer: Tokenizer
     ...(lora && { lora }),
   });
   try {
-    return await askSets(context, generator, tokenizer);
+    return { answers: await askSets(context, generator, tokenizer), bytes: generator.memory.total };
   } finally {
     generator.destroy();
   }

@@ -217,6 +217,7 @@ export function stageStep(context: RunContext, stage: RecipeStage, inputs: () =>
         if (trained.interrupted)
           throw new ScionError('interrupted', `stopped in stage ${stage.name} at step ${trained.steps}, saved; the same command goes on from here`);
         const seconds = (host.now() - began) / 1000;
+        const asked = await askAll(context, run, words);
         const found = await findLatest(host.files, joinPath(dir, folder, 'checkpoints'));
         if (!found) throw new ScionError('internal', `stage ${stage.name} left no checkpoint`);
         return {
@@ -229,14 +230,15 @@ export function stageStep(context: RunContext, stage: RecipeStage, inputs: () =>
           tokensPerSecond: trained.tokensPerSecond,
           flopsPerSecond: trained.flopsPerSecond,
           device: run.facts.name,
-          peakBytesPlanned: run.plans.memory.total,
+          // Samples and questions have caches of their own, one after the other.
+          peakBytesPlanned: run.plans.memory.total + Math.max(trained.sampleBytes, asked.bytes),
           peakBytesMeasured: run.trainer.stepper.device.peakBytes,
           valBitsPerByteFirst: trained.firstValidation?.bitsPerByte ?? null,
           valBitsPerByteLast: trained.lastValidation?.bitsPerByte ?? null,
           valBitsPerByte: bitsOf(trained.lastValidation),
           valBitsPerByteBefore: bitsOf(trained.firstValidation),
           samples: trained.lastValidation?.samples ?? [],
-          questions: await askAll(context, run, words),
+          questions: asked.answers,
           curve: trained.curve,
           checkpoint: found.path.slice(dir.length + 1),
         };
