@@ -25,6 +25,7 @@ const TABLE: Readonly<Record<string, Entry>> = {
   'npx scion doctor': { flags: '--seconds 1', why: 'measures for ten seconds' },
   'npx scion train --config config.json --data corpus/*.jsonl --out runs/mine': { flags: '--steps 3 --tokens 32 --batch 2', why: '1,000 steps' },
   'npx scion train --config config.json --data runs/packed --out runs/packed-run': { flags: '--steps 3 --batch 2', why: '1,000 steps' },
+  'npx scion graft --base runs/mine/model --data corpus/*.jsonl --out runs/domain': { flags: '--tokens 2000 --length 32 --batch 2', why: 'an epoch' },
   'npx scion generate --model runs/mine/model --prompt "Once upon a time"': { flags: '--max-new-tokens 4', why: '128 tokens' },
 };
 
@@ -147,6 +148,15 @@ describe('every command line runs', { timeout: 120_000 }, () => {
     const texts = sampleSplits({ documents: 120 }).train.map((d) => `${JSON.stringify({ text: d.target })}\n`);
     writeFileSync(join(scratch, 'corpus/one.jsonl'), texts.slice(0, 60).join(''));
     writeFileSync(join(scratch, 'corpus/two.jsonl'), texts.slice(60).join(''));
+    const stage = 'steps: 2, length: 32, batch: 2';
+    writeFileSync(
+      join(scratch, 'recipe.yaml'),
+      `base: { train: { vocab: { size: 400 }, shape: { hidden: 32, intermediate: 64, layers: 1, heads: 2 }, data: { data: [{ sample: en }], clean: false, dedup: false }, stage: { name: base, ${stage} } } }
+data: { data: [{ sample: zh }], clean: false, dedup: false }
+vocab: { add: 50 }
+stages: [{ name: inject, ${stage} }]
+`,
+    );
   });
   afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
