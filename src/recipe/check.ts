@@ -81,15 +81,15 @@ function checkStage(stage: RecipeStage, at: FieldPath, known: ReadonlySet<string
     issues.push({ path: [...at, 'mix'], message: 'all weights are 0: there is nothing to learn' });
   const { replay } = stage;
   if (replay) {
-    if (replay.of === 'base' && !trained && !replay.categories)
+    if (replay.of.includes('base') && !trained && !replay.categories)
       issues.push({
         path: [...at, 'replay'],
         message: 'what the base was trained on is not known; put such text into data: and name its categories here, for example categories: ["en_*"]',
       });
     if (stage.tokens === undefined && stage.steps === undefined)
       issues.push({ path: [...at, 'replay'], message: 'a share of what? give the stage tokens or steps' });
-    for (const name of replay.of === 'base' ? [] : replay.of) {
-      if (!earlier.includes(name))
+    for (const name of replay.of) {
+      if (name !== 'base' && !earlier.includes(name))
         issues.push({ path: [...at, 'replay', 'of'], message: `no stage before this one is called ${name}; before it come ${earlier.join(', ') || 'none'}` });
     }
   }

@@ -135,19 +135,16 @@ export function stageSources(stage: RecipeStage, documents: DocumentsResult, bas
   const fresh = mixCategories(stage, own);
   const { replay } = stage;
   if (!replay) return { shards: [documents.shards], keys: [documents.fingerprint], fresh, replayed: [] };
-  const only = (categories: readonly string[]): string[] =>
-    categories.filter((category) => !fresh.includes(category) && (replay.categories?.some((pattern) => matches(pattern, category)) ?? true));
-  if (replay.of === 'base' && base) {
-    return {
-      shards: [documents.shards, base.shards],
-      keys: [documents.fingerprint, base.fingerprint],
-      fresh,
-      replayed: only(Object.keys(base.categories)),
-    };
-  }
-  const named = replay.of === 'base' ? [] : replay.of;
-  const seen = replay.of === 'base' ? own : [...new Set(earlier.filter(({ name }) => named.includes(name)).flatMap((one) => mixCategories(one, own)))];
-  return { shards: [documents.shards], keys: [documents.fingerprint], fresh, replayed: only(seen) };
+  const only = (categories: Iterable<string>): string[] =>
+    [...new Set(categories)].filter((category) => !fresh.includes(category) && (replay.categories?.some((pattern) => matches(pattern, category)) ?? true));
+  const old = replay.of.includes('base');
+  const shards = old && base ? [documents, base] : [documents];
+  const replayed = [
+    // A base that was not trained here has its like among the documents, by the categories that are named.
+    ...(old ? Object.keys(base?.categories ?? documents.categories) : []),
+    ...earlier.filter(({ name }) => replay.of.includes(name)).flatMap((one) => mixCategories(one, own)),
+  ];
+  return { shards: shards.map((one) => one.shards), keys: shards.map(({ fingerprint }) => fingerprint), fresh, replayed: only(replayed) };
 }
 
 /** The recipe of an arm: what it says stands over the run's. */

@@ -89,9 +89,9 @@ const stageFields = {
     .strictObject({
       share: z.number().gt(0).lt(1).describe('of the tokens of this stage'),
       of: z
-        .union([z.literal('base'), z.array(shortName).min(1)])
-        .default('base')
-        .describe('the data the base was trained on, or those of earlier stages'),
+        .preprocess((value) => (typeof value === 'string' ? [value] : value), z.array(shortName).min(1))
+        .default(['base'])
+        .describe('the text of the base ("base"), or of earlier stages by name'),
       categories: z.array(z.string()).min(1).optional().describe('only these'),
     })
     .optional()

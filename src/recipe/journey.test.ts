@@ -1,0 +1,147 @@
+/**
+ * Whole small runs on a device: what is done is not done again, what changed is, stages hand on what they should, arms share the base,
+ * adapters end up in the model. What a killed run comes to is in test/faults.
+ */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { importHf } from '../checkpoint/hf.ts';
+import { findLatest, openCheckpoint } from '../checkpoint/load.ts';
+import { host } from '../host/index.ts';
+import { STEP } from '../tensor/ops/step_state.ts';
+import { readRecipeText } from './read.ts';
+import { type RecipeResult, runRecipe } from './run.ts';
+
+const root = mkdtempSync(join(tmpdir(), 'scion-journey-'));
+afterAll(() => rmSync(root, { recursive: true }));
+
+const stage = (name: string, more = '', steps = 4): string => `{ name: ${name}, steps: ${steps}, length: 32, batch: 2, schedule: { peak: 0.01 }${more} }`;
+const recipe = (stages: readonly string[], more = '', add = 40): string => `
+seed: 5
+base:
+  train:
+    vocab: { size: 400 }
+    shape: { hidden: 16, intermediate: 32, layers: 1, heads: 2, initializerRange: 0.06 }
+    data: { data: [{ sample: en }], clean: false, dedup: false, buckets: 2 }
+    stage: ${stage('base')}
+data: { data: [{ sample: zh }, { sample: facts }], clean: false, dedup: false, buckets: 2 }
+vocab: { add: ${add} }
+stages:
+${stages.map((one) => `  - ${one}`).join('\n')}
+${more}`;
+
+async function run(text: string, out: string): Promise<RecipeResult> {
+  const machine = await host();
+  const { recipe: read, file } = await readRecipeText(machine, text, root);
+  return runRecipe(machine, { recipe: read, file, out: join(root, out), version: 'test', workers: 1 });
+}
+
+const idsDone = (result: RecipeResult): string[] => result.steps.filter((step) => !step.skipped).map(({ id }) => id);
+async function latest(out: string, name: string) {
+  const { files } = await host();
+  const found = await findLatest(files, join(root, out, 'stages', name, 'checkpoints'));
+  if (!found) throw new Error(`${name} left no checkpoint`);
+  return openCheckpoint(files, found.path);
+}
+
+describe('a recipe', { timeout: 120_000 }, () => {
+  const two = [stage('inject', ', mix: { zh: 1, facts: 2 }, temperature: 0'), stage('replay', ', mix: { zh: 1 }, replay: { share: 0.5, of: [base, inject] }')];
+
+  it('runs through, and a second time only tells what it found', async () => {
+    const first = await run(recipe(two), 'a');
+    expect(first.cached).toBe(false);
+    expect(first.stages.map(({ name, steps }) => [name, steps])).toEqual([
+      ['inject', 4],
+      ['replay', 4],
+    ]);
+    // Half of the replay stage is old: the base's English and what the stage before learnt beside the mix.
+    const mix = Object.fromEntries(first.packs.replay.categories.map(({ category, tokens }) => [category, tokens]));
+    expect(Object.keys(mix).sort()).toEqual(['en', 'facts', 'zh']);
+    const old = mix.en + mix.facts;
+    // Whole documents are taken, so a share is met to within one of them on either side.
+    expect(Math.abs(old / (old + mix.zh) - 0.5)).toBeLessThan(0.25);
+    expect(Object.keys(first.stages[1].valBitsPerByte).sort()).toEqual(['en', 'facts', 'zh']);
+    const again = await run(recipe(two), 'a');
+    expect(again.cached).toBe(true);
+    expect(again.stages).toEqual(first.stages);
+    expect(readFileSync(join(root, 'a', 'report.html'), 'utf8')).toContain('held-out text, bits per byte');
+  });
+
+  it('does again what changed and what hangs on it, and nothing else', async () => {
+    expect(idsDone(await run(recipe([two[0], stage('replay', ', mix: { zh: 1 }, replay: { share: 0.25 }')]), 'a'))).toEqual(['replay.packs', 'replay', 'export']);
+    expect(idsDone(await run(recipe(two, '', 50), 'a'))).toEqual(['vocab', 'init', 'inject.packs', 'replay.packs', 'inject', 'replay', 'export']);
+    // How often one looks and saves changes nothing of what comes out.
+    expect(idsDone(await run(recipe([two[0].replace(' }', ' }, save: { every: 1 }, validate: { every: 2 }'), two[1]], '', 50), 'a'))).toEqual([]);
+  });
+
+  it('carries moments and step count where it is asked to, and continues a schedule', async () => {
+    await run(recipe([stage('one'), stage('two', ', optimizer: { carry: true }'), stage('three').replace('{ peak: 0.01 }', '{ continue: true }')]), 'b');
+    const [one, two_, three] = [await latest('b', 'one'), await latest('b', 'two'), await latest('b', 'three')];
+    expect([(await one.step())[STEP.t], (await two_.step())[STEP.t], (await three.step())[STEP.t]]).toEqual([4, 8, 4]);
+    for (const open of [one, two_, three]) await open.close();
+    const rates = (name: string): number[] =>
+      readFileSync(join(root, 'b', 'stages', name, 'log.jsonl'), 'utf8')
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line) as { event: string; learningRate: number })
+        .filter(({ event }) => event === 'step')
+        .map(({ learningRate }) => learningRate);
+    // One cosine over both: it falls on where the stage before left off.
+    const both = [...rates('two'), ...rates('three')];
+    expect(both.slice(1)).toEqual([...both.slice(1)].sort((a, b) => b - a));
+    expect(rates('three')[0]).toBeLessThan(rates('two')[3]);
+  });
+
+  it('adds adapters into what the stage hands on, and leaves them beside', async () => {
+    const result = await run(recipe([stage('inject'), stage('tune', ', learn: lora, lora: { rank: 2, alpha: 4, targets: [q_proj, down_proj] }')]), 'c');
+    const { files } = await host();
+    const before = await latest('c', 'inject');
+    const after = await latest('c', 'tune');
+    const exported = await importHf(files, join(root, 'c', result.model));
+    const [base, a, b] = [await before.read('layers.0.down'), await after.read('layers.0.down.lora_a'), await after.read('layers.0.down.lora_b')];
+    expect(await after.read('layers.0.down')).toEqual(base);
+    const merged = await exported.read('layers.0.down');
+    const [D, F, r] = [16, 32, 2];
+    let moved = 0;
+    for (let o = 0; o < D; o++) {
+      for (let i = 0; i < F; i++) {
+        let sum = 0;
+        for (let k = 0; k < r; k++) sum += b[o * r + k] * a[k * F + i];
+        // alpha / rank is 2; float64 sums are rounded to f32 once.
+        expect(merged[o * F + i]).toBeCloseTo(base[o * F + i] + 2 * sum, 6);
+        moved = Math.max(moved, Math.abs(2 * sum));
+      }
+    }
+    expect(moved).toBeGreaterThan(1e-5);
+    expect(await exported.read('layers.0.o')).toEqual(await before.read('layers.0.o'));
+    expect(JSON.parse(readFileSync(join(root, 'c', 'adapter', 'adapter_config.json'), 'utf8'))).toMatchObject({ r: 2, lora_alpha: 4 });
+    for (const open of [before, after, exported]) await open.close();
+  });
+
+  it('runs arms from the same base: without replay, without pieces', async () => {
+    const arms = 'arms: { bare: { replay: false }, plain: { vocab: false, stages: [' + stage('all', '', 3) + '] } }';
+    const result = await run(recipe(two, arms), 'a');
+    expect(idsDone(result).filter((id) => !id.startsWith('bare.') && !id.startsWith('plain.'))).toEqual(['vocab', 'init', 'inject.packs', 'replay.packs', 'inject', 'replay', 'export']);
+    expect(result.arms.bare.map(({ name, steps }) => [name, steps])).toEqual([
+      ['inject', 4],
+      ['replay', 2],
+    ]);
+    expect(result.arms.plain.map(({ steps }) => steps)).toEqual([3]);
+    const { files } = await host();
+    const found = await findLatest(files, join(root, 'a', 'arms/plain/stages/all/checkpoints'));
+    const open = await openCheckpoint(files, found?.path ?? '');
+    expect((await open.read('embed')).length).toBe(400 * 16);
+    await open.close();
+  });
+
+  it('refuses a folder that holds something else, and leaves it as it is', async () => {
+    const machine = await host();
+    const { recipe: read, file } = await readRecipeText(machine, recipe(two), root);
+    await machine.files.makeDir(join(root, 'mine'));
+    await machine.files.write(join(root, 'mine', 'thesis.txt'), new TextEncoder().encode('x'));
+    const asked = runRecipe(machine, { recipe: read, file, out: join(root, 'mine'), version: 'test', fresh: true });
+    await expect(asked).rejects.toMatchObject({ kind: 'usage', message: expect.stringContaining('thesis.txt') });
+    expect(readFileSync(join(root, 'mine', 'thesis.txt'), 'utf8')).toBe('x');
+  });
+});
