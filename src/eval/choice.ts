@@ -40,7 +40,7 @@ export interface ChoiceScores {
   readonly nll: readonly number[];
   /** Tokens that `nll` sums. */
   readonly tokens: readonly number[];
-  /** Nats after the bare cue. */
+  /** Nats after the bare cue; empty where that was not asked for. */
   readonly unconditional: readonly number[];
 }
 
@@ -53,12 +53,12 @@ export interface ChoiceResult {
   readonly interval: Interval;
 }
 
-/** All that was found about a set of questions. */
-export interface ChoiceReport {
+/** All that was found about a set of questions, by the methods that were asked for. */
+export interface ChoiceReport<M extends ChoiceMethod = ChoiceMethod> {
   readonly n: number;
   /** Accuracy of guessing: the mean of 1 / options. */
   readonly chance: number;
-  readonly methods: Readonly<Record<ChoiceMethod, ChoiceResult & { readonly byCategory: Readonly<Record<string, ChoiceResult>> }>>;
+  readonly methods: Readonly<Record<M, ChoiceResult & { readonly byCategory: Readonly<Record<string, ChoiceResult>> }>>;
   readonly scores: readonly ChoiceScores[];
 }
 
@@ -94,7 +94,12 @@ function checkQuestion(q: ChoiceQuestion): void {
  * What each option of each question costs a model that was opened with `score` (rows hold many questions; the longest should fit one).
  * @throws ScionError `input` for a question without a choice, or an option that a model without a begin mark would have to start with; `usage` as `scoreDocuments`.
  */
-export async function scoreChoices(model: Generator, tokenizer: Tokenizer, questions: readonly ChoiceQuestion[]): Promise<ChoiceScores[]> {
+export async function scoreChoices(
+  model: Generator,
+  tokenizer: Tokenizer,
+  questions: readonly ChoiceQuestion[],
+  unconditional = true,
+): Promise<ChoiceScores[]> {
   for (const q of questions) checkQuestion(q);
   const { bosId } = model.config;
   // The same bare option stands in many questions; each text is scored once.
@@ -115,7 +120,7 @@ export async function scoreChoices(model: Generator, tokenizer: Tokenizer, quest
   };
   const plans = questions.map((q) => ({
     after: encodeOptions(tokenizer, q.prompt, q.options).map((asked) => place(asked, q)),
-    bare: encodeOptions(tokenizer, q.cue ?? '', q.options).map((asked) => place(asked, q)),
+    bare: unconditional ? encodeOptions(tokenizer, q.cue ?? '', q.options).map((asked) => place(asked, q)) : [],
   }));
   const scores = await scoreDocuments(model, documents, { perToken: true });
   // With a begin mark every id has a value; without one the first has none.
@@ -150,21 +155,32 @@ export function chooseOption(q: ChoiceQuestion, scores: ChoiceScores, method: Ch
   return costs.indexOf(Math.min(...costs));
 }
 
-/** Asks a model all questions; every method at once, since they share the scores. Throws as `scoreChoices`. */
-export async function askChoices(model: Generator, tokenizer: Tokenizer, questions: readonly ChoiceQuestion[]): Promise<ChoiceReport> {
+/** Asks a model all questions; every method at once, since they share the scores: `gain` alone costs more, a pass over the bare options. Throws as `scoreChoices`. */
+export async function askChoices<M extends ChoiceMethod = ChoiceMethod>(
+  model: Generator,
+  tokenizer: Tokenizer,
+  questions: readonly ChoiceQuestion[],
+  methods: readonly M[] = CHOICE_METHODS as readonly ChoiceMethod[] as readonly M[],
+): Promise<ChoiceReport<M>> {
   if (questions.length === 0) throw new ScionError('input', 'there are no questions to ask');
-  const scores = await scoreChoices(model, tokenizer, questions);
+  const scores = await scoreChoices(
+    model,
+    tokenizer,
+    questions,
+    methods.some((method) => method === 'gain'),
+  );
   const result = (right: readonly boolean[]): ChoiceResult => {
     const correct = right.filter(Boolean).length;
     return { n: right.length, correct, accuracy: correct / right.length, interval: wilson(correct, right.length) };
   };
-  const of = (method: ChoiceMethod): ChoiceReport['methods'][ChoiceMethod] => {
+  const of = (method: M): ChoiceReport['methods'][ChoiceMethod] => {
     const right = questions.map((q, i) => chooseOption(q, scores[i], method) === q.correct);
     const categories = [...new Set(questions.map((q) => q.category))];
     return { ...result(right), byCategory: Object.fromEntries(categories.map((c) => [c, result(right.filter((_, i) => questions[i].category === c))])) };
   };
   const chance = questions.reduce((total, q) => total + 1 / q.options.length, 0) / questions.length;
-  return { n: questions.length, chance, methods: { sum: of('sum'), token: of('token'), byte: of('byte'), gain: of('gain') }, scores };
+  const found = Object.fromEntries(methods.map((method) => [method, of(method)])) as ChoiceReport<M>['methods'];
+  return { n: questions.length, chance, methods: found, scores };
 }
 
 /**

@@ -54,7 +54,7 @@ describe('steps', () => {
       { a: 1 },
       {
         async run(progress) {
-          await step({ a: 1 }).run(progress);
+          await step({ a: 1 }).run(progress, null);
           throw new Error('cut');
         },
       },

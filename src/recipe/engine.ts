@@ -25,8 +25,8 @@ export interface Step<R> {
   inputs(): unknown | Promise<unknown>;
   /** Folders and files below the run that are this step's alone; emptied when its key changes. */
   readonly owns: readonly string[];
-  /** Does it, or goes on with it. */
-  run(progress: StepProgress): Promise<R>;
+  /** Does it, or goes on with it. `previous` is the result of a finished run under the same key that is no longer intact. */
+  run(progress: StepProgress, previous: R | null): Promise<R>;
   /** Whether what a finished run left is still there. */
   intact?(result: R): Promise<boolean>;
 }
@@ -112,7 +112,7 @@ export class StepRunner {
     }
     onStep?.({ ...about, state: 'begins', seconds: 0 });
     const began = this.host.now();
-    const result = await step.run(onProgress);
+    const result = await step.run(onProgress, same && found.done ? (found.result as R) : null);
     const seconds = (this.host.now() - began) / 1000;
     await this.write(step.id, { engine: ENGINE_VERSION, key, done: true, seconds, result });
     this.outcomes.push({ ...about, key, skipped: false, seconds });

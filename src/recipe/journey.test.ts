@@ -69,10 +69,26 @@ describe('a recipe', { timeout: 120_000 }, () => {
   });
 
   it('does again what changed and what hangs on it, and nothing else', async () => {
-    expect(idsDone(await run(recipe([two[0], stage('replay', ', mix: { zh: 1 }, replay: { share: 0.25 }')]), 'a'))).toEqual(['replay.packs', 'replay', 'export']);
+    expect(idsDone(await run(recipe([two[0], stage('replay', ', mix: { zh: 1 }, replay: { share: 0.25 }')]), 'a'))).toEqual([
+      'replay.packs',
+      'replay',
+      'export',
+    ]);
     expect(idsDone(await run(recipe(two, '', 50), 'a'))).toEqual(['vocab', 'init', 'inject.packs', 'replay.packs', 'inject', 'replay', 'export']);
     // How often one looks and saves changes nothing of what comes out.
     expect(idsDone(await run(recipe([two[0].replace(' }', ' }, save: { every: 1 }, validate: { every: 2 }'), two[1]], '', 50), 'a'))).toEqual([]);
+  });
+
+  it('looks again where other questions are asked, and trains nothing for it', async () => {
+    const before = await run(recipe(two, '', 50), 'a');
+    const asked = await run(recipe(two, 'evaluate: { questions: [{ name: en, sample: en }], at: ends }', 50), 'a');
+    // The step between the ends is looked at as well, since its wish changed; it is asked nothing.
+    expect(idsDone(asked)).toEqual(['base', 'inject', 'replay']);
+    expect(asked.stages.map(({ questions }) => Object.keys(questions))).toEqual([[], ['en']]);
+    expect(asked.baseStage?.questions.en.n).toBeGreaterThanOrEqual(200);
+    expect(asked.checkpoint).toBe(before.checkpoint);
+    expect(asked.stages.map(({ curve, lastLoss }) => [curve, lastLoss])).toEqual(before.stages.map(({ curve, lastLoss }) => [curve, lastLoss]));
+    expect(asked.stages[1].valBitsPerByte).toEqual(before.stages[1].valBitsPerByte);
   });
 
   it('carries moments and step count where it is asked to, and continues a schedule', async () => {
@@ -122,7 +138,17 @@ describe('a recipe', { timeout: 120_000 }, () => {
   it('runs arms from the same base: without replay, without pieces', async () => {
     const arms = 'arms: { bare: { replay: false }, plain: { vocab: false, stages: [' + stage('all', '', 3) + '] } }';
     const result = await run(recipe(two, arms), 'a');
-    expect(idsDone(result).filter((id) => !id.startsWith('bare.') && !id.startsWith('plain.'))).toEqual(['vocab', 'init', 'inject.packs', 'replay.packs', 'inject', 'replay', 'export']);
+    // The base is looked at again (no questions now), and not trained.
+    expect(idsDone(result).filter((id) => !id.startsWith('bare.') && !id.startsWith('plain.'))).toEqual([
+      'base',
+      'vocab',
+      'init',
+      'inject.packs',
+      'replay.packs',
+      'inject',
+      'replay',
+      'export',
+    ]);
     expect(result.arms.bare.map(({ name, steps }) => [name, steps])).toEqual([
       ['inject', 4],
       ['replay', 2],

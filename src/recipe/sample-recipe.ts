@@ -48,7 +48,7 @@ base:
       schedule: { kind: cosine, peak: ${base.schedule.peak}, warmup: ${scaled(base.schedule.warmup)}, minimum: ${base.schedule.minimum}, settle: ${base.schedule.settle} }
       optimizer: { decay: ${model.decay} }
       maxEpochs: 100
-      validate: { every: ${often(base.schedule.steps, 5)} }
+      validate: { every: ${often(base.schedule.steps, 2)}, bytes: 24576 }
 
 data: { data: [${sources}], clean: ${own ? 'web' : false}, dedup: ${own}${own ? ', validation: { share: 0.05, bytes: 65536 }' : ''} }
 
@@ -68,7 +68,7 @@ stages:
     schedule: { kind: cosine, peak: ${inject.schedule.peak}, warmup: ${scaled(inject.schedule.warmup)}, minimum: ${inject.schedule.minimum} }
     optimizer: { decay: ${model.decay} }
     maxEpochs: 100
-    validate: { every: ${often(inject.schedule.steps, 2)}${prompts} }
+    validate: { every: ${often(inject.schedule.steps, 1)}, bytes: 24576${prompts} }
   # Replay: mostly English while the rate falls, which takes back what warm rates undid.
   - name: replay
     kind: replay
@@ -80,13 +80,14 @@ stages:
     schedule: { kind: cosine, peak: ${replay.schedule.peak}, warmup: 0, minimum: ${replay.schedule.minimum} }
     optimizer: { decay: ${model.decay} }
     maxEpochs: 100
-    validate: { every: ${often(replay.schedule.steps, 3)}${prompts} }
+    validate: { every: ${often(replay.schedule.steps, 1)}, bytes: 24576${prompts} }
 ${
   own
     ? ''
     : `
 evaluate:
   questions: [{ name: zh, sample: zh }, { name: en, sample: en }]
+  at: ends
 `
 }
 # The same new text without any English: what is forgotten.

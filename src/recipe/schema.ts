@@ -123,6 +123,11 @@ const stageFields = {
   validate: z
     .strictObject({
       every: z.int().min(0).optional().describe('steps; by default so that it takes a fiftieth of the arithmetic'),
+      bytes: z
+        .int()
+        .min(1)
+        .default(64 * 1024)
+        .describe('of held-out text a category'),
       prompts: z.array(z.string()).max(20).default([]),
     })
     .prefault({}),
@@ -214,7 +219,13 @@ export const recipeSchema = z
     init: initSchema.prefault({}).describe('how rows of new pieces begin'),
     stages: z.array(stageSchema).min(1, 'a run has at least one stage').max(100),
     arms: z.record(shortName, armSchema).default({}).describe('variations to compare with, run after the stages'),
-    evaluate: z.strictObject({ questions: z.array(questionSet).default([]), method: z.enum(CHOICE_METHODS).default('sum') }).prefault({}),
+    evaluate: z
+      .strictObject({
+        questions: z.array(questionSet).default([]),
+        method: z.enum(CHOICE_METHODS).default('sum'),
+        at: z.enum(['stages', 'ends']).default('stages').describe('asked after every stage, or only before the first and after the last'),
+      })
+      .prefault({}),
     export: z.strictObject({ dtype: z.enum(['f32', 'f16', 'bf16']).default('f32') }).prefault({}),
   })
   .refine((r) => new Set([...r.stages.map(({ name }) => name), 'base']).size === r.stages.length + 1, {

@@ -98,16 +98,24 @@ function answerCounts(questions: readonly ChoiceQuestion[]): Map<string, Map<str
 async function askSets(context: RunContext, generator: Generator, tokenizer: Tokenizer): Promise<Answers> {
   const out: Record<string, Answer> = {};
   for (const { name, questions, counts } of await questionSets(context)) {
-    const report = await askChoices(generator, tokenizer, questions);
-    const { accuracy, interval } = report.methods[context.recipe.evaluate.method];
+    const { method } = context.recipe.evaluate;
+    const report = await askChoices(generator, tokenizer, questions, [method]);
+    const { accuracy, interval } = report.methods[method];
     out[name] = { n: report.n, accuracy, interval, chance: report.chance, commonest: commonestAnswer(questions, counts) };
   }
   return out;
 }
 
-/** Asks with the weights of an open run; also what that took on the device beside the run. */
-export async function askAll(context: RunContext, run: Run, tokenizer: Tokenizer): Promise<{ readonly answers: Answers; readonly bytes: number }> {
-  if (context.recipe.evaluate.questions.length === 0) return { answers: {}, bytes: 0 };
+/** Asks with the weights of an open run, where the recipe asks behind this stage; also what that took on the device beside the run. */
+export async function askAll(
+  context: RunContext,
+  run: Run,
+  tokenizer: Tokenizer,
+  stage: string,
+): Promise<{ readonly answers: Answers; readonly bytes: number }> {
+  const { evaluate, stages } = context.recipe;
+  const end = stage === 'base' || stage === stages[stages.length - 1].name;
+  if (evaluate.questions.length === 0 || (evaluate.at === 'ends' && !end)) return { answers: {}, bytes: 0 };
   const { model, tokens, precision, lora } = run.options.setup;
   const generator = Generator.attach(run.trainer.stepper.session, model, {
     precision,

@@ -26,9 +26,6 @@ import { armId, armPath, type DocumentsResult, type ModelAt, type PacksResult, t
 import { openModel } from './open-model.ts';
 import { type Answers, askAll } from './questions.ts';
 
-/** Held-out text of a category that is measured, in bytes: some 16,000 tokens. */
-const VALIDATION_BYTES = 64 * 1024;
-
 /** What a stage gives. Losses in nats a label. */
 export interface StageResult {
   readonly name: string;
@@ -53,6 +50,8 @@ export interface StageResult {
   /** By question set, with the weights that the stage ends with. */
   readonly questions: Answers;
   readonly curve: readonly (readonly [number, number])[];
+  /** What was looked at: held-out text, prompts, questions. Another wish looks again and trains nothing. */
+  readonly looks: unknown;
   /** Folder of the last checkpoint, below the run. */
   readonly checkpoint: string;
 }
@@ -149,12 +148,13 @@ async function heldOut(
   validation: DocumentsResult['validation'],
   tokens: number,
   window: number,
+  bytes: number,
 ): Promise<HeldOut | null> {
   const texts: RunText[] = [];
   for (const { category, path } of validation) {
     for await (const { text } of streamDocuments(context.host.files, [joinPath(context.dir, path)])) texts.push({ category, text });
   }
-  return texts.length === 0 ? null : prepareHeldOut(words, texts, { tokens, window, limits: { bytes: VALIDATION_BYTES } });
+  return texts.length === 0 ? null : prepareHeldOut(words, texts, { tokens, window, limits: { bytes } });
 }
 
 const bitsOf = (report: ValidationReport | null): Record<string, number> =>
@@ -166,6 +166,7 @@ export function stageStep(context: RunContext, stage: RecipeStage, inputs: () =>
   const folder = armPath(context, joinPath('stages', stage.name));
   // How often one looks and saves changes nothing of what comes out.
   const { validate, save, ...config } = stage;
+  const looks = (): unknown => ({ bytes: validate.bytes, prompts: validate.prompts, evaluate: recipe.evaluate, validation: inputs().validation });
   return {
     id: armId(context, stage.name),
     title: `train ${stage.name}`,
@@ -174,7 +175,7 @@ export function stageStep(context: RunContext, stage: RecipeStage, inputs: () =>
       const { model, packs, config: shape, steps, schedule } = inputs();
       return { config, shape, steps, schedule, model: model?.key ?? null, packs: packs.fingerprint, seed: recipe.seed };
     },
-    async run(progress) {
+    async run(progress, previous) {
       const { config: shape, model, tokenizer, packs, steps, schedule, validation } = inputs();
       const words = await loadTokenizer(host.files, joinPath(dir, tokenizer.path));
       const opened = await openPacked(host.files, joinPath(dir, packs.folder), {
@@ -193,7 +194,7 @@ export function stageStep(context: RunContext, stage: RecipeStage, inputs: () =>
           schedule,
           steps,
           accumulate: stage.accumulate,
-          data: packedRunData(opened, { window, validation: await heldOut(context, words, validation, stage.length, window) }),
+          data: packedRunData(opened, { window, validation: await heldOut(context, words, validation, stage.length, window, validate.bytes) }),
           tokenizer: words,
           seed: recipe.seed,
           ...(source ? { initial: source.read } : {}),
@@ -217,9 +218,18 @@ export function stageStep(context: RunContext, stage: RecipeStage, inputs: () =>
         if (trained.interrupted)
           throw new ScionError('interrupted', `stopped in stage ${stage.name} at step ${trained.steps}, saved; the same command goes on from here`);
         const seconds = (host.now() - began) / 1000;
-        const asked = await askAll(context, run, words);
+        const asked = await askAll(context, run, words, stage.name);
         const found = await findLatest(host.files, joinPath(dir, folder, 'checkpoints'));
         if (!found) throw new ScionError('internal', `stage ${stage.name} left no checkpoint`);
+        const looked = {
+          valBitsPerByteLast: trained.lastValidation?.bitsPerByte ?? null,
+          valBitsPerByte: bitsOf(trained.lastValidation),
+          samples: trained.lastValidation?.samples ?? [],
+          questions: asked.answers,
+          looks: looks(),
+        };
+        // Trained before and only looked at anew: what training found stays.
+        if (previous && run.firstStep === steps) return { ...previous, ...looked };
         return {
           name: stage.name,
           steps: trained.steps,
@@ -234,11 +244,8 @@ export function stageStep(context: RunContext, stage: RecipeStage, inputs: () =>
           peakBytesPlanned: run.plans.memory.total + Math.max(trained.sampleBytes, asked.bytes),
           peakBytesMeasured: run.trainer.stepper.device.peakBytes,
           valBitsPerByteFirst: trained.firstValidation?.bitsPerByte ?? null,
-          valBitsPerByteLast: trained.lastValidation?.bitsPerByte ?? null,
-          valBitsPerByte: bitsOf(trained.lastValidation),
           valBitsPerByteBefore: bitsOf(trained.firstValidation),
-          samples: trained.lastValidation?.samples ?? [],
-          questions: asked.answers,
+          ...looked,
           curve: trained.curve,
           checkpoint: found.path.slice(dir.length + 1),
         };
@@ -247,6 +254,7 @@ export function stageStep(context: RunContext, stage: RecipeStage, inputs: () =>
         await source?.close();
       }
     },
-    intact: async (result) => (await host.files.stat(joinPath(dir, result.checkpoint, 'manifest.json'))) !== null,
+    intact: async (result) =>
+      JSON.stringify(result.looks) === JSON.stringify(looks()) && (await host.files.stat(joinPath(dir, result.checkpoint, 'manifest.json'))) !== null,
   };
 }
