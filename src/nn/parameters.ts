@@ -134,10 +134,9 @@ export function declareModel(states: States, c: LlamaConfig, options: DeclareOpt
   };
   const half = (p: Parameter): boolean => {
     if (!isMatrix(p) || quant(p)) return false;
-    const [master, copy] = [like?.get(p.name), like?.get(weightName(p.name))];
     // A frozen matrix of another session may exist in 16 bits alone, whatever the precision here.
-    if (master ?? copy) return copy !== undefined && (options.precision === 'mixed' || master === undefined);
-    return options.precision === 'mixed' || (options.halfBase === true && groupOf(p) === FROZEN);
+    const halfAlone = like?.get(weightName(p.name)) !== undefined && !like.get(p.name);
+    return options.precision === 'mixed' || halfAlone || (options.halfBase === true && groupOf(p) === FROZEN);
   };
   const kinds: [
     prefix: (n: string) => string,
