@@ -40,7 +40,9 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
  * write it into CHANGELOG.md.
  */
 const SURFACE: Readonly<Record<string, string>> = {
-  start: 'data device help json out quick resume seed steps',
+  start: 'data device fresh help json out quick seed steps',
+  run: 'device dry-run fresh gflops gpu help json out price workers',
+  graft: 'add base batch data device dry-run fresh help json length lr out precision replay seed tokens workers',
   doctor: 'device help json seconds',
   train:
     'accumulate batch clip config data device first-row help json keep lr min-lr model optimizer out outlier precision profile prompts recompute resume save-every schedule seed steps tokenizer tokens validate-every validation validation-bytes validation-share warmup weight-decay z-loss',
