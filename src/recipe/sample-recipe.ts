@@ -29,8 +29,8 @@ export function sampleRecipe(options: SampleRecipeOptions = {}): string {
   const prompts = own ? '' : `, prompts: ["The capital of France is", "中国的首都是"]`;
   const mix = (shares: { readonly zh?: number; readonly facts?: number }): string => (own ? '{ own: 1 }' : `{ zh: ${shares.zh}, facts: ${shares.facts} }`);
   return `# The whole graft on ${own ? 'your own text' : 'text that scion makes itself'}: a tiny English base, new pieces, their rows by mean, the new text, replay. No download.
-# This is what npm start runs. Cost: under five minutes on two CPU cores, some 300 MB of memory.
-# Result: ${own ? 'bits per byte of your text before and after' : 'Chinese questions from chance to four of five and more'}; English within 2 % of the base, and worse without replay.
+# This is what npm start runs. Cost: about five minutes on two idle CPU cores, some 500 MB of memory.
+# Result: ${own ? 'bits per byte of your text before and after' : 'Chinese questions from chance to four of five and more'}; English no worse than the base, and lost without replay.
 name: start
 seed: ${seed}
 
