@@ -41,14 +41,19 @@ async function readJson(files: HostFiles, path: string): Promise<Record<string, 
   return json;
 }
 
+/** The model's shape as a folder's `config.json` tells it; no weight is looked for. @throws ScionError `input`, `format`. */
+export async function readHfConfig(files: HostFiles, folder: string): Promise<LlamaConfig> {
+  const path = joinPath(folder, CONFIG_NAME);
+  return parseConfig(await readJson(files, path), path);
+}
+
 /**
  * Opens the model in a folder: config, then every weight file's header. No weight is read yet.
  * @throws ScionError `input` for missing, extra or wrong-shaped tensors and for configs of other architectures, `format`
  * for malformed files.
  */
 export async function importHf(files: HostFiles, folder: string): Promise<HfSource> {
-  const path = joinPath(folder, CONFIG_NAME);
-  const config = parseConfig(await readJson(files, path), path);
+  const config = await readHfConfig(files, folder);
   const weights = await openHfWeights(files, folder);
   try {
     // transformers ignores a stored head where the config ties it.

@@ -33,13 +33,23 @@ export interface YamlFile {
   readonly value: Readonly<Record<string, unknown>>;
   /** The folder that its relative paths are seen from. */
   readonly base: string;
-  /** `file:line:column` of a field, or of what holds it. */
+  /** `file:line` or `file:line:column` of a field, or of what holds it. */
   place(path: FieldPath): string;
 }
 
-function placeOf(doc: Document, lines: LineCounter, path: FieldPath): string {
+/** Line of the value at fault, or of what holds it. */
+function lineOf(doc: Document, lines: LineCounter, path: FieldPath): string {
   for (let n = path.length; n >= 0; n--) {
-    // A key stands better for a wrong field than its value: it is what one looks for.
+    const node = n === 0 ? doc.contents : doc.getIn(path.slice(0, n), true);
+    const range = (node as { range?: readonly number[] } | undefined)?.range;
+    if (range) return String(lines.linePos(range[0]).line);
+  }
+  return '1';
+}
+
+/** Line and column of the key at fault (of the value in a list), or of what holds it: a wrong key is what one looks for. */
+function keyOf(doc: Document, lines: LineCounter, path: FieldPath): string {
+  for (let n = path.length; n >= 0; n--) {
     const parent = n === 0 ? undefined : n === 1 ? doc.contents : doc.getIn(path.slice(0, n - 1), true);
     const pair = (parent as { items?: readonly { key?: { value?: unknown; range?: readonly number[] } }[] } | undefined)?.items?.find(
       (item) => item?.key?.value === path[n - 1],
@@ -84,32 +94,42 @@ export function complain(issues: readonly FieldIssue[], place: (path: FieldPath)
   return new ScionError('input', `${lines.join('\n')}\n${hint}`, { issues: issues.length });
 }
 
+/** How a file is spoken of. */
+export interface YamlWords {
+  /** Behind complaints: where its fields are described. */
+  readonly hint: string;
+  /** What to name where there is no such file. */
+  readonly absent: string;
+  /** Places are line and column of keys; else the lines of values. */
+  readonly columns: boolean;
+}
+
 /**
- * Reads a file. @throws ScionError `input` naming file, line and column: no such file, too large, no YAML, no mapping, a variable that may not
+ * Reads a file. @throws ScionError `input` naming file and place: no such file, too large, no YAML, no mapping, a variable that may not
  * or cannot be put in.
  */
-export async function readYamlFile(host: Host, path: string, hint: string): Promise<YamlFile> {
+export async function readYamlFile(host: Host, path: string, words: YamlWords): Promise<YamlFile> {
   const stat = await host.files.stat(path);
-  if (stat === null || stat.isDirectory) throw new ScionError('input', `there is no recipe at ${path}; name a YAML file. ${hint}`, { path });
+  if (stat === null || stat.isDirectory) throw new ScionError('input', `there is no recipe at ${path}; ${words.absent}`, { path });
   if (stat.size > MAX_BYTES)
     throw new ScionError('input', `${path} has ${stat.size} bytes; a recipe has at most ${MAX_BYTES}: is it data? Name data with --data`, { path });
-  return parseYamlText(host, decodeUtf8(await host.files.read(path), path), { path, base: joinPath(host.cwd, dirName(path)), hint });
+  return parseYamlText(host, decodeUtf8(await host.files.read(path), path), { path, base: joinPath(host.cwd, dirName(path)), ...words });
 }
 
 /** The same from text at hand: `path` names it in messages, `base` is what its relative paths are seen from. */
 export async function parseYamlText(
   host: Host,
   text: string,
-  about: { readonly path: string; readonly base: string; readonly hint: string },
+  about: Omit<YamlWords, 'absent'> & { readonly path: string; readonly base: string },
 ): Promise<YamlFile> {
-  const { path, base, hint } = about;
+  const { path, base, hint, columns } = about;
   const { LineCounter, parseDocument } = await import('yaml');
   const lines = new LineCounter();
   const doc = parseDocument(text, { lineCounter: lines, strict: true, version: '1.2' });
   const [error] = doc.errors;
   if (error) {
     const { line, col } = lines.linePos(error.pos[0]);
-    throw new ScionError('input', `${path}:${line}:${col}: ${error.message.split('\n')[0]}`, { path });
+    throw new ScionError('input', `${path}:${line}${columns ? `:${col}` : ''}: ${error.message.split('\n')[0]}`, { path });
   }
   let raw: unknown;
   try {
@@ -117,7 +137,7 @@ export async function parseYamlText(
   } catch (failed) {
     throw new ScionError('input', `${path}: ${failed instanceof Error ? failed.message : String(failed)}`, { path });
   }
-  const place = (at: FieldPath): string => `${path}:${placeOf(doc, lines, at)}`;
+  const place = (at: FieldPath): string => `${path}:${(columns ? keyOf : lineOf)(doc, lines, at)}`;
   const fail = (at: FieldPath, message: string): never => {
     throw complain([{ path: at, message }], place, hint);
   };

@@ -38,7 +38,7 @@ export interface LoraModule {
 }
 
 /** The factor on B A. */
-export function loraScale(spec: LoraSpec): number {
+export function loraScale(spec: Pick<LoraSpec, 'rank' | 'alpha' | 'rslora'>): number {
   return spec.alpha / (spec.rslora ? Math.sqrt(spec.rank) : spec.rank);
 }
 

@@ -4,13 +4,14 @@
  */
 import { isScionError } from '../base/errors.ts';
 import { baseName, joinPath } from '../base/path.ts';
+import { CONFIG_NAME, readHfConfig } from '../checkpoint/hf.ts';
 import { findSourceFiles } from '../curate/read/units.ts';
+import { matchesPattern } from '../curate/sample/config.ts';
 import type { FieldPath, YamlFile } from '../formats/yaml-file.ts';
 import type { Host } from '../host/types.ts';
-import { type LlamaConfig, parseConfig } from '../nn/config.ts';
+import type { LlamaConfig } from '../nn/config.ts';
 import { listHfViews } from '../nn/parameters.ts';
 import { loadTokenizer } from '../text/tokenizer.ts';
-import { matches } from './mix.ts';
 import { refuse } from './read.ts';
 import type { Recipe, RecipeData, RecipeStage } from './schema.ts';
 
@@ -73,7 +74,7 @@ function list(names: Iterable<string>): string {
 /** A stage against the categories there are and the stages before it. */
 function checkStage(stage: RecipeStage, at: FieldPath, known: ReadonlySet<string>, earlier: readonly string[], trained: boolean, issues: Issue[]): void {
   for (const pattern of Object.keys(stage.mix ?? {})) {
-    if (![...known].some((category) => matches(pattern, category))) {
+    if (![...known].some((category) => matchesPattern(pattern, category))) {
       issues.push({ path: [...at, 'mix', pattern], message: `no document has this category; there are ${list(known) || 'none'}` });
     }
   }
@@ -104,7 +105,7 @@ function checkShapes(stage: RecipeStage, at: FieldPath, config: LlamaConfig, gro
     issues.push({ path: [...at, 'length'], message: `${stage.length} tokens a pack, but the model has ${config.maxPositions} positions; use at most that` });
   if (Array.isArray(stage.learn)) {
     for (const pattern of stage.learn) {
-      if (!listHfViews(config).some(({ hf }) => matches(pattern, hf)))
+      if (!listHfViews(config).some(({ hf }) => matchesPattern(pattern, hf)))
         issues.push({ path: [...at, 'learn'], message: `no tensor of the model is called ${pattern}; names are like model.layers.0.self_attn.q_proj.weight` });
     }
   }
@@ -118,12 +119,11 @@ async function checkBase(host: Host, recipe: Recipe, issues: Issue[]): Promise<L
   const at: FieldPath = ['base', 'model'];
   const { files } = host;
   try {
-    const path = joinPath(base.model, 'config.json');
-    if ((await files.stat(path)) === null) {
+    if ((await files.stat(joinPath(base.model, CONFIG_NAME))) === null) {
       issues.push({ path: at, message: `${base.model} holds no config.json; name a Hugging Face model folder (scion import makes one)` });
       return null;
     }
-    const config = parseConfig(JSON.parse(new TextDecoder().decode(await files.read(path))), path);
+    const config = await readHfConfig(files, base.model);
     const words = await loadTokenizer(files, base.tokenizer ?? base.model);
     if (words.vocabSize > config.vocabSize)
       issues.push({

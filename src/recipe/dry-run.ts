@@ -4,15 +4,16 @@
  * files; time is arithmetic over a speed. Where a stage does not fit, the options that would make it fit are tried in order and the first that does is named.
  */
 import { isScionError, ScionError } from '../base/errors.ts';
-import { joinPath } from '../base/path.ts';
+import { readHfConfig } from '../checkpoint/hf.ts';
 import { findSourceFiles } from '../curate/read/units.ts';
 import type { DeviceFacts } from '../gpu/facts.ts';
 import type { Host } from '../host/types.ts';
-import { type LlamaConfig, makeConfig, parseConfig } from '../nn/config.ts';
+import { countParameters, type LlamaConfig } from '../nn/config.ts';
 import { loadTokenizer } from '../text/tokenizer.ts';
 import { planTraining } from '../train/programs.ts';
+import { trainedConfig } from './journey.ts';
 import { stageBudget } from './mix.ts';
-import type { Recipe, RecipeData, RecipeStage } from './schema.ts';
+import { loraSchema, type Recipe, type RecipeData, type RecipeStage } from './schema.ts';
 import { stageSetup } from './steps/stage.ts';
 
 /** Bytes of text a token, where nothing was tokenised yet. */
@@ -68,21 +69,10 @@ export async function plannedConfigs(host: Host, recipe: Recipe): Promise<{ base
   let base: LlamaConfig;
   let pieces: number;
   if ('train' in from) {
-    const { shape, stage } = from.train;
     pieces = from.train.vocab.size;
-    base = makeConfig({
-      vocabSize: pieces,
-      hiddenSize: shape.hidden,
-      intermediateSize: shape.intermediate,
-      numLayers: shape.layers,
-      numHeads: shape.heads,
-      ...(shape.kvHeads === undefined ? {} : { numKvHeads: shape.kvHeads }),
-      tied: shape.tied,
-      maxPositions: shape.maxPositions ?? Math.max(stage.length, ...recipe.stages.map(({ length }) => length)),
-    });
+    base = trainedConfig(recipe, { vocabSize: pieces });
   } else {
-    const path = joinPath(from.model, 'config.json');
-    base = parseConfig(JSON.parse(new TextDecoder().decode(await host.files.read(path))), path);
+    base = await readHfConfig(host.files, from.model);
     pieces = (await loadTokenizer(host.files, from.tokenizer ?? from.model)).vocabSize;
   }
   if (!vocab) return { base, grown: base };
@@ -138,12 +128,7 @@ const REMEDIES: readonly (readonly [what: string, change: (stage: RecipeStage) =
 ];
 
 function lora(stage: RecipeStage): RecipeStage {
-  const targets = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'] as const;
-  return {
-    ...stage,
-    learn: 'lora',
-    lora: stage.lora ?? { rank: 16, alpha: 32, dropout: 0, targets: [...targets], init: 'kaiming', rslora: false },
-  };
+  return { ...stage, learn: 'lora', lora: stage.lora ?? loraSchema.parse({}) };
 }
 
 /** Plans a recipe. Touches no device. */
@@ -194,7 +179,6 @@ export async function dryRun(host: Host, recipe: Recipe, options: DryRunOptions)
   }
   const sum = (pick: (stage: PlannedStage) => number | null): number | null =>
     stages.some((s) => pick(s) === null) ? null : stages.reduce((a, s) => a + (pick(s) ?? 0), 0);
-  const { countParameters } = await import('../nn/config.ts');
   return {
     device: facts.name,
     memory,

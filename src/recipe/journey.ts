@@ -5,10 +5,12 @@
  */
 import { ScionError } from '../base/errors.ts';
 import { joinPath } from '../base/path.ts';
-import { type LlamaConfig, makeConfig, parseConfig } from '../nn/config.ts';
+import { readHfConfig } from '../checkpoint/hf.ts';
+import { matchesPattern } from '../curate/sample/config.ts';
+import { type LlamaConfig, makeConfig } from '../nn/config.ts';
 import { loadTokenizer } from '../text/tokenizer.ts';
 import type { StepRunner } from './engine.ts';
-import { matches, mixCategories } from './mix.ts';
+import { mixCategories } from './mix.ts';
 import type { Recipe, RecipeArm, RecipeStage, SamplePart } from './schema.ts';
 import { armId, type DocumentsResult, type ModelAt, type PacksResult, type RunContext, type TokenizerResult } from './steps/context.ts';
 import { documentsStep } from './steps/documents.ts';
@@ -47,13 +49,16 @@ export function sampleParts({ recipe }: Pick<RunContext, 'recipe'>): SamplePart[
   return [...new Set(named)].sort();
 }
 
-/** The base that a recipe trains: shape and vocabulary as a config. */
-function baseConfig(context: RunContext, words: { readonly vocabSize: number; readonly bosId: number | null; readonly eosId: number | null }): LlamaConfig {
-  if (!('train' in context.recipe.base)) throw new ScionError('internal', 'the base is not trained here');
-  const { shape, stage } = context.recipe.base.train;
-  const longest = Math.max(stage.length, ...context.recipe.stages.map(({ length }) => length));
+/** The base that a recipe trains, as a config: its shape, and its vocabulary as far as it is known. */
+export function trainedConfig(
+  recipe: Recipe,
+  words: { readonly vocabSize: number; readonly bosId?: number | null; readonly eosId?: number | null },
+): LlamaConfig {
+  if (!('train' in recipe.base)) throw new ScionError('internal', 'the base is not trained here');
+  const { shape, stage } = recipe.base.train;
+  const { vocabSize, bosId = null, eosId = null } = words;
   return makeConfig({
-    vocabSize: words.vocabSize,
+    vocabSize,
     hiddenSize: shape.hidden,
     intermediateSize: shape.intermediate,
     numLayers: shape.layers,
@@ -61,9 +66,9 @@ function baseConfig(context: RunContext, words: { readonly vocabSize: number; re
     ...(shape.kvHeads === undefined ? {} : { numKvHeads: shape.kvHeads }),
     tied: shape.tied,
     initializerRange: shape.initializerRange,
-    maxPositions: shape.maxPositions ?? longest,
-    bosId: words.bosId,
-    eosIds: words.eosId === null ? [] : [words.eosId],
+    maxPositions: shape.maxPositions ?? Math.max(stage.length, ...recipe.stages.map(({ length }) => length)),
+    bosId,
+    eosIds: eosId === null ? [] : [eosId],
   });
 }
 
@@ -93,7 +98,7 @@ async function trainedBase(context: RunContext, runner: StepRunner, sample: Samp
       () => tokenizer,
     ),
   );
-  const config = baseConfig(context, await loadTokenizer(context.host.files, joinPath(context.dir, tokenizer.path)));
+  const config = trainedConfig(context.recipe, await loadTokenizer(context.host.files, joinPath(context.dir, tokenizer.path)));
   const steps = stageSteps(stage, packs.trainable);
   const schedule = stageSchedule([stage], [steps], 0);
   const { validation } = documents;
@@ -116,8 +121,7 @@ async function givenBase(context: RunContext): Promise<Base> {
   const { base } = context.recipe;
   if (!('model' in base)) throw new ScionError('internal', 'the base is trained here');
   const { files } = context.host;
-  const path = joinPath(base.model, 'config.json');
-  const config = parseConfig(JSON.parse(new TextDecoder().decode(await files.read(path))), path);
+  const config = await readHfConfig(files, base.model);
   const words = base.tokenizer ?? base.model;
   const { vocabSize } = await loadTokenizer(files, words);
   return {
@@ -136,7 +140,9 @@ export function stageSources(stage: RecipeStage, documents: DocumentsResult, bas
   const { replay } = stage;
   if (!replay) return { shards: [documents.shards], keys: [documents.fingerprint], fresh, replayed: [] };
   const only = (categories: Iterable<string>): string[] =>
-    [...new Set(categories)].filter((category) => !fresh.includes(category) && (replay.categories?.some((pattern) => matches(pattern, category)) ?? true));
+    [...new Set(categories)].filter(
+      (category) => !fresh.includes(category) && (replay.categories?.some((pattern) => matchesPattern(pattern, category)) ?? true),
+    );
   const old = replay.of.includes('base');
   const shards = old && base ? [documents, base] : [documents];
   const replayed = [
@@ -208,8 +214,7 @@ async function runTrack(context: RunContext, runner: StepRunner, { base, documen
         () => documents,
       ),
     );
-    const path = joinPath(dir, made.path, 'config.json');
-    const config = parseConfig(JSON.parse(new TextDecoder().decode(await host.files.read(path))), path);
+    const config = await readHfConfig(host.files, joinPath(dir, made.path));
     model = { config, kind: 'folder', path: made.path, key: runner.keyOf(armId(context, 'init')) };
     tokenizer = { ...vocab, path: made.path };
   }

@@ -11,6 +11,7 @@ import type { Host } from '../host/types.ts';
 import { type Recipe, type RecipeData, recipeSchema } from './schema.ts';
 
 export const RECIPE_HINT = 'See docs/recipes.md for the fields of a recipe';
+const WORDS = { hint: RECIPE_HINT, absent: `name a YAML file. ${RECIPE_HINT}`, columns: true };
 
 /** A recipe and where it came from. */
 export interface LoadedRecipe {
@@ -84,13 +85,13 @@ export function parseRecipe(file: YamlFile): Recipe {
 
 /** Reads and checks a recipe file. */
 export async function readRecipeFile(host: Host, path: string): Promise<LoadedRecipe> {
-  const file = await readYamlFile(host, path, RECIPE_HINT);
+  const file = await readYamlFile(host, path, WORDS);
   return { recipe: parseRecipe(file), file };
 }
 
 /** The same from text; relative paths are seen from `base`. */
 export async function readRecipeText(host: Host, text: string, base: string, path = 'recipe'): Promise<LoadedRecipe> {
-  const file = await parseYamlText(host, text, { path, base, hint: RECIPE_HINT });
+  const file = await parseYamlText(host, text, { path, base, ...WORDS });
   return { recipe: parseRecipe(file), file };
 }
 

@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { GROW_METHODS } from '../checkpoint/grow/methods.ts';
 import { buildSchema } from '../curate/pipeline/config.ts';
 import { CHOICE_METHODS } from '../eval/choice.ts';
+import { LORA_TARGETS } from '../nn/lora.ts';
 
 /** `8.5B`, `300k`, `2M` or a number. */
 function amount(what: string) {
@@ -41,7 +42,7 @@ const dataSchema = buildSchema.omit({ name: true, tokenizer: true, sample: true,
 });
 export type RecipeData = z.output<typeof dataSchema>;
 
-export const scheduleSchema = z.strictObject({
+const scheduleSchema = z.strictObject({
   kind: z.enum(['cosine', 'constant', 'linear', 'wsd']).default('cosine'),
   peak: z.number().gt(0).default(3e-4).describe('peak learning rate'),
   warmup: z
@@ -54,14 +55,12 @@ export const scheduleSchema = z.strictObject({
   continue: z.boolean().default(false).describe('go on with the schedule of the stage before, as if both were one'),
 });
 
-const loraSchema = z.strictObject({
+/** Adapters of a stage. */
+export const loraSchema = z.strictObject({
   rank: z.int().min(1).default(16),
   alpha: z.number().gt(0).default(32),
   dropout: z.number().min(0).lt(1).default(0),
-  targets: z
-    .array(z.enum(['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj', 'embed_tokens', 'lm_head']))
-    .min(1)
-    .default(['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj']),
+  targets: z.array(z.enum(LORA_TARGETS)).min(1).default(['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj']),
   init: z.enum(['kaiming', 'pissa']).default('kaiming'),
   rslora: z.boolean().default(false),
 });

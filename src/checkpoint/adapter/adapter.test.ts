@@ -13,10 +13,11 @@ import { openSafetensors } from '../../formats/safetensors.ts';
 import { type TensorEntry, tensorEntry, writeSafetensors } from '../../formats/safetensors-write.ts';
 import { posixFiles } from '../../host/posix.ts';
 import { makeConfig } from '../../nn/config.ts';
+import { LORA_TARGETS, loraScale } from '../../nn/lora.ts';
 import { listHfViews, listParameters } from '../../nn/parameters.ts';
 import { sizeOf } from '../../tensor/types.ts';
 import { cutView, type ModelSource, type ReadParameter } from '../source.ts';
-import { ADAPTER_TARGETS, type AdapterSpec, adapterScale, parseAdapterConfig } from './config.ts';
+import { type AdapterSpec, parseAdapterConfig } from './config.ts';
 import { mergeAdapter } from './merge.ts';
 import { listAdapterModules, listAdapterParameters } from './modules.ts';
 import { openAdapter } from './read.ts';
@@ -73,12 +74,11 @@ function delta(c: typeof config, spec: AdapterSpec, all: ReadonlyMap<string, Flo
   const R = embedding ? spec.rank : spec.rank * m.count;
   for (let o = 0; o < m.out; o++)
     for (let i = 0; i < m.in; i++)
-      for (let k = 0; k < R; k++)
-        out[o * m.in + i] += (embedding ? a[o * R + k] * b[i * R + k] : b[(m.row + o) * R + k] * a[k * m.in + i]) * adapterScale(spec);
+      for (let k = 0; k < R; k++) out[o * m.in + i] += (embedding ? a[o * R + k] * b[i * R + k] : b[(m.row + o) * R + k] * a[k * m.in + i]) * loraScale(spec);
   return out;
 }
 
-const ALL: AdapterSpec = { rank: 3, alpha: 5, dropout: 0, targets: [...ADAPTER_TARGETS] };
+const ALL: AdapterSpec = { rank: 3, alpha: 5, dropout: 0, targets: [...LORA_TARGETS] };
 const SPECS: readonly (readonly [string, AdapterSpec])[] = [
   ['all nine modules', ALL],
   ['rank 1', { ...ALL, rank: 1 }],
@@ -92,7 +92,7 @@ describe('a folder of scion', () => {
     expect(await writeAdapter(posixFiles, folder, config, spec, reader(all))).toEqual(['adapter_config.json', 'adapter_model.safetensors']);
     const adapter = await openAdapter(posixFiles, folder, config);
     expect(adapter.warnings).toEqual([]);
-    expect(adapter.spec).toEqual({ ...spec, rslora: spec.rslora ?? false, targets: ADAPTER_TARGETS.filter((t) => spec.targets.includes(t)) });
+    expect(adapter.spec).toEqual({ ...spec, rslora: spec.rslora ?? false, targets: LORA_TARGETS.filter((t) => spec.targets.includes(t)) });
     for (const [name, values] of all) expect(await adapter.read(name), name).toEqual(values);
     await adapter.close();
   });

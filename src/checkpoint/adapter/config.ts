@@ -6,33 +6,16 @@
 import { z } from 'zod';
 import { ScionError } from '../../base/errors.ts';
 import { shown } from '../../formats/bytes.ts';
+import { LORA_TARGETS, type LoraSpec } from '../../nn/lora.ts';
 
 export const ADAPTER_CONFIG_NAME = 'adapter_config.json';
 export const ADAPTER_WEIGHTS_NAME = 'adapter_model.safetensors';
 
-/** Modules of a layer that an adapter may target, by PEFT's names. */
-export const LAYER_TARGETS = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'] as const;
-/** All modules that an adapter may target. */
-export const ADAPTER_TARGETS = [...LAYER_TARGETS, 'embed_tokens', 'lm_head'] as const;
 /** Modules that an adapter may hold whole. */
 export const SAVED_MODULES = ['embed_tokens', 'lm_head'] as const;
 
-/** What an adapter is, beside its numbers. A `LoraSpec` is one. */
-export interface AdapterSpec {
-  /** Rank r of each product. */
-  readonly rank: number;
-  readonly alpha: number;
-  readonly dropout: number;
-  /** Module names: any of `ADAPTER_TARGETS`. */
-  readonly targets: readonly string[];
-  /** Scale alpha / sqrt(r) instead of alpha / r (Kalajdzievski 2023). */
-  readonly rslora?: boolean;
-}
-
-/** What the product B A is multiplied with. */
-export function adapterScale({ rank, alpha, rslora }: Pick<AdapterSpec, 'rank' | 'alpha' | 'rslora'>): number {
-  return rslora ? alpha / Math.sqrt(rank) : alpha / rank;
-}
+/** What an adapter is, beside its numbers: a `LoraSpec` without the way it started. */
+export type AdapterSpec = Omit<LoraSpec, 'init'>;
 
 /** An adapter's config as read: which matrices it has is what its weight file says. */
 export interface AdapterConfig extends Omit<AdapterSpec, 'targets'> {
@@ -162,9 +145,9 @@ export function checkAdapterSpec(spec: AdapterSpec): void {
   if (!Number.isSafeInteger(spec.rank) || spec.rank < 1) fail('rank', `${spec.rank} is no whole number from 1`);
   if (!Number.isFinite(spec.alpha)) fail('alpha', `${spec.alpha} is no number`);
   if (!(spec.dropout >= 0 && spec.dropout < 1)) fail('dropout', `${spec.dropout} is not in [0, 1)`);
-  if (spec.targets.length === 0) fail('targets', `none are given; known are ${ADAPTER_TARGETS.join(' ')}`);
+  if (spec.targets.length === 0) fail('targets', `none are given; known are ${LORA_TARGETS.join(' ')}`);
   for (const target of spec.targets) {
-    if (!ADAPTER_TARGETS.some((known) => known === target)) fail('targets', `${shown(target)} is none of ${ADAPTER_TARGETS.join(' ')}`);
+    if (!LORA_TARGETS.some((known) => known === target)) fail('targets', `${shown(target)} is none of ${LORA_TARGETS.join(' ')}`);
   }
   if (new Set(spec.targets).size < spec.targets.length) fail('targets', `one is named twice: ${spec.targets.join(' ')}`);
 }

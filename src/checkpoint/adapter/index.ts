@@ -3,11 +3,9 @@
  */
 export {
   ADAPTER_CONFIG_NAME,
-  ADAPTER_TARGETS,
   ADAPTER_WEIGHTS_NAME,
   type AdapterConfig,
   type AdapterSpec,
-  adapterScale,
   checkAdapterSpec,
   parseAdapterConfig,
   SAVED_MODULES,

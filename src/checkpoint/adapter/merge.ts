@@ -4,8 +4,8 @@
  * shares the embedding is no longer the same matrix when only one of them is adapted: the merged model then has both.
  */
 import type { LlamaConfig } from '../../nn/config.ts';
+import { loraScale } from '../../nn/lora.ts';
 import type { ModelSource } from '../source.ts';
-import { adapterScale } from './config.ts';
 import { type AdapterModule, EMBED_MODULE, HEAD_MODULE } from './modules.ts';
 import type { OpenAdapter, WholeModule } from './read.ts';
 
@@ -54,7 +54,7 @@ export async function mergeAdapter(base: ModelSource, adapter: OpenAdapter): Pro
     const unties = base.config.tied && (touched(EMBED_MODULE) || touched(HEAD_MODULE)) && !(await sameMatrices(adapter));
     if (unties) warnings.push('the adapter changes embedding and head apart; the merged model stores both (tie_word_embeddings: false)');
     const config: LlamaConfig = unties ? { ...base.config, tied: false } : base.config;
-    const scale = adapterScale(adapter.spec);
+    const scale = loraScale(adapter.spec);
     /** The matrix under a product: the base's, or the one that the adapter brings. */
     const under = async (parameter: string): Promise<Float32Array<ArrayBuffer>> => {
       const module = parameter === 'embed' ? EMBED_MODULE : parameter === 'head' ? HEAD_MODULE : null;

@@ -10,9 +10,10 @@ import { readJsonObject } from '../../formats/json.ts';
 import { openSafetensors, type SafetensorsFile } from '../../formats/safetensors.ts';
 import type { HostFiles } from '../../host/types.ts';
 import type { LlamaConfig } from '../../nn/config.ts';
+import { LORA_TARGETS } from '../../nn/lora.ts';
 import { sizeOf } from '../../tensor/types.ts';
 import { listed } from '../source.ts';
-import { ADAPTER_CONFIG_NAME, ADAPTER_TARGETS, ADAPTER_WEIGHTS_NAME, type AdapterConfig, type AdapterSpec, parseAdapterConfig } from './config.ts';
+import { ADAPTER_CONFIG_NAME, ADAPTER_WEIGHTS_NAME, type AdapterConfig, type AdapterSpec, parseAdapterConfig } from './config.ts';
 import { type AdapterModule, EMBED_MODULE, HEAD_MODULE, listAdapterModules, listAdapterParameters, PEFT_PREFIX, peftPair, placePair } from './modules.ts';
 
 /** A matrix that the adapter brings whole: in place of the base's, or under a product. */
@@ -74,7 +75,7 @@ function sortTensors(names: Iterable<string>): Sorted {
 /** Holds the file against the model and the config; the modules that have a product. */
 function checkAdapterTensors(folder: string, file: SafetensorsFile, sorted: Sorted, config: AdapterConfig, base: LlamaConfig): AdapterModule[] {
   const problems: string[] = [];
-  const possible = listAdapterModules(base, ADAPTER_TARGETS);
+  const possible = listAdapterModules(base, LORA_TARGETS);
   const known = new Map(possible.map((m) => [m.module, m]));
   const strange = [...sorted.pairs.keys()].filter((module) => !known.has(module));
   if (sorted.unknown.length > 0) problems.push(`tensors that are no part of a LoRA: ${listed(sorted.unknown)}`);
@@ -116,7 +117,7 @@ function checkAdapterTensors(folder: string, file: SafetensorsFile, sorted: Sort
 
 /** The targets, each on all of its modules or reported. */
 function targetsOf(base: LlamaConfig, modules: readonly AdapterModule[], warnings: string[]): string[] {
-  const targets = ADAPTER_TARGETS.filter((t) => modules.some((m) => m.target === t));
+  const targets = LORA_TARGETS.filter((t) => modules.some((m) => m.target === t));
   const covered = new Set(modules.map((m) => m.module));
   const left = listAdapterModules(base, targets).filter((m) => !covered.has(m.module));
   if (left.length > 0) warnings.push(`the adapter has no product for ${listed(left.map((m) => m.module))}; they count as zero`);

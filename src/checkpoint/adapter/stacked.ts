@@ -3,15 +3,16 @@
  * parameter at a time. What a stage with adapters hands on, and what a run exports, is this.
  */
 import type { LlamaConfig } from '../../nn/config.ts';
+import { loraScale } from '../../nn/lora.ts';
 import type { ReadParameter } from '../source.ts';
-import { type AdapterSpec, adapterScale } from './config.ts';
+import type { AdapterSpec } from './config.ts';
 import { addProduct } from './merge.ts';
 import { cutPair, listAdapterModules, loraA, loraB } from './modules.ts';
 
 /** Reads W + scale * B A. `read` gives the base's parameters and the stacked factors (`layers.0.qkv.lora_a` and so on) by name. */
 export function mergedReader(config: LlamaConfig, spec: AdapterSpec, read: ReadParameter): ReadParameter {
   const modules = listAdapterModules(config, spec.targets);
-  const scale = adapterScale(spec);
+  const scale = loraScale(spec);
   return async (parameter) => {
     const own = modules.filter((m) => m.parameter === parameter);
     const values = await read(parameter);

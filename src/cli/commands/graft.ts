@@ -4,18 +4,16 @@
  */
 import { ScionError } from '../../base/errors.ts';
 import { baseName, joinPath, normalPath } from '../../base/path.ts';
+import { CONFIG_NAME, readHfConfig } from '../../checkpoint/hf.ts';
 import { streamDocuments } from '../../data/documents.ts';
 import { host } from '../../host/index.ts';
 import type { Host } from '../../host/types.ts';
-import { parseConfig } from '../../nn/config.ts';
 import { graftRecipe } from '../../recipe/graft-recipe.ts';
 import { readRecipeText } from '../../recipe/read.ts';
-import { runRecipe } from '../../recipe/run.ts';
 import { loadTokenizer, type Tokenizer } from '../../text/tokenizer.ts';
 import type { Command } from '../command.ts';
 import { si } from '../status.ts';
-import { VERSION } from '../version.ts';
-import { printRun, runFiguresOf, runProgress } from './run.ts';
+import { printRun, runFiguresOf, runLoaded } from './run.ts';
 
 /** So many characters are looked at to see how well the base's pieces serve the data. */
 const LOOK_CHARACTERS = 400_000;
@@ -67,17 +65,16 @@ export const command: Command = {
     'scion graft --base runs/start/model --data my/*.txt --out runs/mine --dry-run',
   ],
   async run(context) {
-    const { flags, print, result, status, stop } = context;
+    const { flags, print, result, status } = context;
     const machine = await host();
     const { files } = machine;
     const base = joinPath(machine.cwd, flags.need('base', 'the model folder to graft onto'));
     const out = normalPath(flags.need('out', 'the run folder'));
     const data = flags.list('data').map((path) => joinPath(machine.cwd, path));
     if (data.length === 0) throw new ScionError('usage', 'scion graft needs --data FILE …: text of the new language or domain');
-    const configPath = joinPath(base, 'config.json');
-    if ((await files.stat(configPath)) === null)
+    if ((await files.stat(joinPath(base, CONFIG_NAME))) === null)
       throw new ScionError('input', `${base} holds no config.json; --base names a Hugging Face model folder (scion import makes one)`, { base });
-    const config = parseConfig(JSON.parse(new TextDecoder().decode(await files.read(configPath))), configPath);
+    const config = await readHfConfig(files, base);
     status.set('looking at the data');
     const { characters, idsPerCharacter } = await lookAt(machine, data, await loadTokenizer(files, base));
     const wanted = Math.min(MOST_PIECES, Math.max(LEAST_PIECES, 64 * Math.round(characters / CHARACTERS_A_PIECE / 64)));
@@ -113,17 +110,7 @@ export const command: Command = {
     }
     print(`data       ${si(characters)} characters, ${idsPerCharacter.toFixed(2)} ids each; ${add > 0 ? `up to ${add} new pieces` : 'no new pieces'}`);
     const { recipe, file } = await readRecipeText(machine, text, machine.cwd, joinPath(out, 'recipe.yaml'));
-    const made = await runRecipe(machine, {
-      recipe,
-      file,
-      out,
-      version: VERSION,
-      device: { adapter: flags.string('device') },
-      workers: flags.number('workers'),
-      fresh: flags.boolean('fresh'),
-      stop,
-      ...runProgress(context),
-    });
+    const made = await runLoaded(context, { recipe, file }, out);
     printRun(context, made, out);
     result(runFiguresOf(made, out));
   },

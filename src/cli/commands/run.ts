@@ -11,9 +11,8 @@ import { host } from '../../host/index.ts';
 import { checkRecipe } from '../../recipe/check.ts';
 import { assumedDevice, assumedGpuFacts, DEVICES, REACHED } from '../../recipe/devices.ts';
 import { dryRun, needFit } from '../../recipe/dry-run.ts';
-import { readRecipeFile } from '../../recipe/read.ts';
-import type { RecipeResult } from '../../recipe/run.ts';
-import { runRecipe } from '../../recipe/run.ts';
+import { type LoadedRecipe, readRecipeFile } from '../../recipe/read.ts';
+import { type RecipeResult, runRecipe } from '../../recipe/run.ts';
 import type { Recipe } from '../../recipe/schema.ts';
 import { summaryTables, tableLines } from '../../recipe/summary.ts';
 import { matmulPeak } from '../../train/peak.ts';
@@ -23,7 +22,7 @@ import { statusHooks } from '../training.ts';
 import { VERSION } from '../version.ts';
 
 /** Shows steps as they go: done ones as a line, the one under way in the status line. */
-export function runProgress({ print, status }: Context): Pick<Parameters<typeof runRecipe>[1], 'onStep' | 'onProgress' | 'stageHooks'> {
+function runProgress({ print, status }: Context): Pick<Parameters<typeof runRecipe>[1], 'onStep' | 'onProgress' | 'stageHooks'> {
   let title = '';
   let skipped = 0;
   return {
@@ -51,6 +50,22 @@ export function runProgress({ print, status }: Context): Pick<Parameters<typeof 
       };
     },
   };
+}
+
+/** Runs a recipe as the command's flags say, with everything shown. */
+export async function runLoaded(context: Context, { recipe, file }: LoadedRecipe, out: string): Promise<RecipeResult> {
+  const { flags, stop } = context;
+  return runRecipe(await host(), {
+    recipe,
+    file,
+    out,
+    version: VERSION,
+    device: { adapter: flags.string('device') },
+    ...(flags.has('workers') ? { workers: flags.number('workers') } : {}),
+    fresh: flags.boolean('fresh'),
+    stop,
+    ...runProgress(context),
+  });
 }
 
 /** Answers before the graft and after it, by question set. */
@@ -162,7 +177,7 @@ export const command: Command = {
   },
   examples: ['scion run recipes/graft-zh.yaml', 'scion run recipes/graft-zh.yaml --out runs/zh --fresh'],
   async run(context) {
-    const { flags, result, stop } = context;
+    const { flags, result } = context;
     const [path, ...others] = flags.words;
     if (path === undefined || others.length > 0) throw new ScionError('usage', 'scion run takes one recipe, for example: scion run recipes/graft-zh.yaml');
     const machine = await host();
@@ -172,17 +187,7 @@ export const command: Command = {
       return;
     }
     const out = normalPath(flags.string('out') ?? joinPath('runs', recipe.name === 'run' ? baseName(path).replace(/\.ya?ml$/, '') : recipe.name));
-    const made = await runRecipe(machine, {
-      recipe,
-      file,
-      out,
-      version: VERSION,
-      device: { adapter: flags.string('device') },
-      workers: flags.number('workers'),
-      fresh: flags.boolean('fresh'),
-      stop,
-      ...runProgress(context),
-    });
+    const made = await runLoaded(context, { recipe, file }, out);
     printRun(context, made, out);
     result(runFiguresOf(made, out));
   },

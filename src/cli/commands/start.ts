@@ -5,17 +5,16 @@
  */
 import { ScionError } from '../../base/errors.ts';
 import { joinPath, normalPath } from '../../base/path.ts';
+import { readHfConfig } from '../../checkpoint/hf.ts';
 import { ByteNgram } from '../../data/ngram.ts';
 import { GRAFT_CATEGORIES, sampleGraftDocuments } from '../../data/sample/graft.ts';
 import { host } from '../../host/index.ts';
-import { countParameters, parseConfig } from '../../nn/config.ts';
+import { countParameters } from '../../nn/config.ts';
 import { readRecipeText } from '../../recipe/read.ts';
-import { runRecipe } from '../../recipe/run.ts';
 import { sampleRecipe } from '../../recipe/sample-recipe.ts';
 import type { Command } from '../command.ts';
 import { bytes, duration, si, sparkline } from '../status.ts';
-import { VERSION } from '../version.ts';
-import { printTables, runFiguresOf, runProgress } from './run.ts';
+import { printTables, runFiguresOf, runLoaded } from './run.ts';
 
 /** Where the figures of a finished start lie, so that the next one can tell them without doing anything. */
 const FIGURES = 'start.json';
@@ -43,7 +42,7 @@ export const command: Command = {
   },
   examples: ['scion start', 'scion start --data my/*.txt --out runs/mine', 'scion start --quick --json'],
   async run(context) {
-    const { flags, print, result, stop, status } = context;
+    const { flags, print, result, status } = context;
     const machine = await host();
     const { files } = machine;
     const out = normalPath(flags.need('out', 'the folder of the run'));
@@ -53,23 +52,13 @@ export const command: Command = {
     const own = flags.list('data').map((path) => joinPath(machine.cwd, path));
     const text = sampleRecipe({ steps, quick, seed: flags.number('seed'), data: own });
     const { recipe, file } = await readRecipeText(machine, text, machine.cwd, joinPath(out, 'recipe.yaml'));
-    const made = await runRecipe(machine, {
-      recipe,
-      file,
-      out,
-      version: VERSION,
-      device: { adapter: flags.string('device') },
-      fresh: flags.boolean('fresh'),
-      stop,
-      ...runProgress(context),
-    });
+    const made = await runLoaded(context, { recipe, file }, out);
     const [base, ...rest] = [...(made.baseStage ? [made.baseStage] : []), ...made.stages];
     const all = [base, ...rest];
     const last = all[all.length - 1];
     const place = joinPath(out, FIGURES);
     const model = joinPath(out, made.model);
-    const configPath = joinPath(model, 'config.json');
-    const config = parseConfig(JSON.parse(new TextDecoder().decode(await files.read(configPath))), configPath);
+    const config = await readHfConfig(files, model);
     let figures: Record<string, unknown>;
     if (made.cached && (await files.stat(place)) !== null) {
       figures = { ...(JSON.parse(new TextDecoder().decode(await files.read(place))) as Record<string, unknown>), cached: true, skippedSteps: made.skipped };

@@ -77,13 +77,17 @@ export function stagesOf(config: SampleConfig, hasTokens: boolean): SampleStage[
   });
 }
 
-/** The rule of a category. */
-export function ruleOf(stage: SampleStage, category: string): SampleRule {
-  if (Object.hasOwn(stage.categories, category)) return stage.categories[category];
-  for (const [pattern, found] of Object.entries(stage.categories)) {
-    if (!pattern.includes('*')) continue;
-    const parts = pattern.split('*').map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'));
-    if (new RegExp(`^${parts.join('.*')}$`).test(category)) return found;
-  }
-  return stage.others;
+/** Whether a pattern with `*` means a category. */
+export function matchesPattern(pattern: string, category: string): boolean {
+  const parts = pattern.split('*').map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'));
+  return new RegExp(`^${parts.join('.*')}$`).test(category);
 }
+
+/** What a table says of a category: a name goes before a pattern, the first pattern counts; undefined where it says nothing. */
+export function entryOf<T>(table: Readonly<Record<string, T>>, category: string): T | undefined {
+  if (Object.hasOwn(table, category)) return table[category];
+  return Object.entries(table).find(([pattern]) => pattern.includes('*') && matchesPattern(pattern, category))?.[1];
+}
+
+/** The rule of a category. */
+export const ruleOf = (stage: SampleStage, category: string): SampleRule => entryOf(stage.categories, category) ?? stage.others;
