@@ -93,7 +93,7 @@ async function trainedBase(context: RunContext, runner: StepRunner, sample: Samp
     packsStep(
       context,
       stage,
-      stage.buckets ?? data.buckets,
+      data,
       () => sources,
       () => tokenizer,
     ),
@@ -225,7 +225,7 @@ async function runTrack(context: RunContext, runner: StepRunner, { base, documen
       packsStep(
         context,
         stage,
-        stage.buckets ?? recipe.data.buckets,
+        recipe.data,
         () => sources,
         () => tokenizer,
       ),

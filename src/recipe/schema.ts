@@ -83,7 +83,6 @@ const stageFields = {
   mix: z.record(z.string(), z.number().min(0)).optional().describe('categories (names or patterns with *) and their weights; all alike where absent'),
   temperature: share.default(1).describe('share of a category = weight x size^temperature'),
   maxEpochs: z.number().gt(0).max(1000).default(4).describe('a budget repeats a category at most so often'),
-  fresh: z.boolean().default(false).describe('only documents that no earlier stage used'),
   replay: z
     .strictObject({
       share: z.number().gt(0).lt(1).describe('of the tokens of this stage'),

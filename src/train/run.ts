@@ -45,6 +45,8 @@ export interface RunOptions {
   /** Texts that the model continues at each validation. */
   readonly prompts?: readonly string[];
   readonly keep?: number;
+  /** Skipped steps in a row after which the run stops; the trainer's default where absent. */
+  readonly stopAfterBad?: number;
   /** Run folder; null trains in memory only. */
   readonly out: string | null;
   readonly resume: boolean;
@@ -108,6 +110,7 @@ export class Run {
         validation: data.validation,
         validateEvery: options.validateEvery ?? balancedInterval(plans, options.accumulate, setup.batch, data.validation),
         saveEvery: options.saveEvery,
+        stopAfterBad: options.stopAfterBad,
         types,
         peak,
         firstRow: options.firstRow,

@@ -20,8 +20,6 @@ export interface RunContext {
   readonly stop: { requested: boolean };
   /** Watches a stage; its figures are known when it is open. */
   stageHooks?(stage: string, facts: { readonly steps: number; readonly plannedBytes: number }): TrainHooks;
-  /** A stage moved: reports are written anew. */
-  onMoved?(): Promise<void>;
 }
 
 /** A step's id, told apart by arm. */

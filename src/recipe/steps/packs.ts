@@ -10,7 +10,7 @@ import { packedFingerprint, readPackedManifest } from '../../data/packed/index.t
 import { loadTokenizer } from '../../text/tokenizer.ts';
 import type { Step } from '../engine.ts';
 import { sampleOf } from '../mix.ts';
-import type { RecipeStage } from '../schema.ts';
+import type { RecipeData, RecipeStage } from '../schema.ts';
 import { armId, armPath, type PacksResult, type RunContext, type TokenizerResult } from './context.ts';
 import { modelKey } from './model-key.ts';
 
@@ -29,12 +29,14 @@ export interface StageSources {
 export function packsStep(
   context: RunContext,
   stage: RecipeStage,
-  buckets: number,
+  data: Pick<RecipeData, 'buckets' | 'minChunk'>,
   sources: () => StageSources,
   tokenizer: () => TokenizerResult,
 ): Step<PacksResult> {
   const { host, dir, recipe } = context;
   const folder = armPath(context, joinPath('stages', stage.name, 'packs'));
+  const buckets = stage.buckets ?? data.buckets;
+  const chunk = data.minChunk === undefined ? {} : { minChunk: data.minChunk };
   const { mix, temperature, maxEpochs, replay, tokens, epochs, steps, length, template, batch, accumulate } = stage;
   return {
     id: armId(context, `${stage.name}.packs`),
@@ -52,6 +54,7 @@ export function packsStep(
         length,
         template,
         buckets,
+        ...chunk,
       },
       seed: recipe.seed,
       sources: sources(),
@@ -72,7 +75,7 @@ export function packsStep(
         dedup: false,
         sample: sampleOf(stage, fresh, replayed),
         tokenizer: joinPath(dir, tokenizer().path),
-        pack: { length, buckets, ...(template === undefined ? {} : { template }) },
+        pack: { length, buckets, ...chunk, ...(template === undefined ? {} : { template }) },
       });
       const built = await buildData(host, {
         config,

@@ -204,6 +204,7 @@ export function stageStep(context: RunContext, stage: RecipeStage, inputs: () =>
           ...(tokenizer.firstNew === null ? {} : { firstRow: tokenizer.firstNew }),
           ...(validate.prompts.length > 0 ? { prompts: validate.prompts } : {}),
           keep: save.keep,
+          stopAfterBad: stage.stopAfterBad,
           out: joinPath(dir, folder),
           resume: true,
           device: context.device,
