@@ -190,11 +190,13 @@ describe.skipIf(data === undefined)('a real model on the corpora', () => {
     const reference = new Reference(model);
     const files = readdirSync(folder).filter((name) => name.endsWith('.jsonl'));
     expect(files.length).toBeGreaterThan(10);
+    const every = process.env.SCION_TIER === 'full' ? 1 : 4;
     for (const name of files) {
       const texts = readFileSync(join(folder, name), 'utf8')
         .trim()
         .split('\n')
-        .map((line) => (JSON.parse(line) as { target: string }).target);
+        .map((line) => (JSON.parse(line) as { target: string }).target)
+        .filter((_, i) => i % every === 0);
       // Each text by itself, and all in one, so that the sums grow large.
       const wrong = [...texts, texts.join('\n')].flatMap((text, i) => {
         const ids = tokenizer.encode(text).join();

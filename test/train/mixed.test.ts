@@ -14,6 +14,8 @@ import { HOSTS, lossesOn, worstStep } from './hosts.ts';
 import { lossOf, TINY_SETUP, tinyLoader, trainTiny } from './tiny.ts';
 
 const STEPS = 200;
+/** Fewer on other hosts: the same kernels through other drivers, and SwiftShader takes a third of a second a step. */
+const STEPS_ELSEWHERE = 60;
 /** The issue's bound on the relative distance of the losses; found at this learning rate: 2.4e-3 at the worst step. */
 const WITHIN = 0.01;
 /** Good steps before the loss scale doubles: few, so that it moves within the run. */
@@ -52,16 +54,16 @@ test('the loss is within 1 % of that of f32 at every step, and on average over t
 });
 
 test('on every host, two micros a step', { timeout: 600_000 }, async () => {
-  const plain = await trainTiny(device, { steps: STEPS });
+  const plain = await trainTiny(device, { steps: STEPS_ELSEWHERE });
   plain.stepper.destroy();
   const wanted = plain.records.map(lossOf);
   for (const name of HOSTS) {
-    const { losses, adapter, seconds } = await lossesOn(name, STEPS, 'mixed');
+    const { losses, adapter, seconds } = await lossesOn(name, STEPS_ELSEWHERE, 'mixed');
     const worst = worstStep(wanted, losses);
     process.stdout.write(
-      `mixed on ${name} (${adapter}, ${seconds.toFixed(0)} s) against f32 on Node over ${STEPS} steps: at most ${worst.toExponential(1)} at a step\n`,
+      `mixed on ${name} (${adapter}, ${seconds.toFixed(0)} s) against f32 on Node over ${STEPS_ELSEWHERE} steps: at most ${worst.toExponential(1)} at a step\n`,
     );
-    expect(losses).toHaveLength(STEPS);
+    expect(losses).toHaveLength(STEPS_ELSEWHERE);
     expect(worst, name).toBeLessThanOrEqual(WITHIN);
     expect(worst, name).toBeGreaterThan(1e-7);
   }
