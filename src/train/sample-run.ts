@@ -121,7 +121,7 @@ export const SAMPLE_GRAFT: SampleGraft = {
   base: { name: 'base', schedule: { kind: 'cosine', peak: 0.01, warmup: 60, steps: 1200, minimum: 0.002, settle: 0.2 }, mix: { en: 1 } },
   stages: [
     { name: 'inject', schedule: { kind: 'cosine', peak: 0.005, warmup: 20, steps: 320, minimum: 0.6 }, mix: { zh: 0.2, facts: 0.45, en: 0.35 } },
-    { name: 'replay', schedule: { kind: 'cosine', peak: 0.003, warmup: 0, steps: 250, minimum: 0.01 }, mix: { en: 0.6, zh: 0.1, facts: 0.3 } },
+    { name: 'replay', schedule: { kind: 'cosine', peak: 0.003, warmup: 0, steps: 310, minimum: 0.01 }, mix: { en: 0.6, zh: 0.1, facts: 0.3 } },
   ],
 };
 
