@@ -27,6 +27,11 @@ export interface Transport {
   barrier(): Promise<void>;
   /** Ranks of one colour, ordered by key, then by rank: the axes of a mesh. Collective. */
   split(color: number, key: number): Promise<Transport>;
+  /**
+   * A view for one operation of several steps, which takes the operation's place in the order now: its steps come in order among themselves and do not mix
+   * with those of operations under way at the same time. Messages of its `send` and `recv` go under the operation's own tag. Collective, without waiting.
+   */
+  operation?(): Transport;
   /** Payload bytes sent to other ranks by this transport since it was made; transports that were split off count their own. */
   readonly bytesSent: number;
   /** Ends this rank's part. Collective for a root transport; one that was split off leaves its root open. */
