@@ -17,6 +17,7 @@ import process from 'node:process';
 import { ensureChromium, ensureDeno } from './lib/browser.mjs';
 import { ensureGpu } from './lib/gpu.mjs';
 import { at, root, SetupError, say } from './lib/log.mjs';
+import { ensureMpi } from './lib/mpi.mjs';
 import { ensureNode, ensurePackages } from './lib/packages.mjs';
 import { addProof, deviceNow } from './lib/proof.mjs';
 import { passThrough } from './lib/run.mjs';
@@ -108,6 +109,8 @@ async function main() {
   if (tier !== 'check') {
     env.SCION_DENO = await ensureDeno();
     env.SCION_CHROMIUM = await ensureChromium();
+    const { mpich, openmpi } = await ensureMpi();
+    Object.assign(env, { SCION_MPICH: mpich, SCION_OPENMPI: openmpi });
   }
   if (rest.length === 0 && !words.includes('--no-static')) await runStatic(node, env);
   const began = performance.now();

@@ -13,16 +13,19 @@ const readJson = (path) => JSON.parse(readFileSync(path, 'utf8'));
 
 /**
  * Names the packages of the lock in `folder` that are missing or of another version. Optional ones are
- * mostly other platforms' binaries: absent is fine, another version is not.
+ * mostly other platforms' binaries: absent is fine, another version is not. Those that package.json itself calls
+ * optional are for some users only; whoever develops needs them.
  * @param dev count the development packages too
  */
 export function missingPackages(folder, dev) {
   const hidden = join(folder, 'node_modules', '.package-lock.json');
   const installed = existsSync(hidden) ? readJson(hidden).packages : {};
   const missing = [];
-  for (const [path, entry] of Object.entries(readJson(join(folder, 'package-lock.json')).packages)) {
+  const { packages } = readJson(join(folder, 'package-lock.json'));
+  const own = dev ? Object.keys(packages['']?.optionalDependencies ?? {}).map((name) => `node_modules/${name}`) : [];
+  for (const [path, entry] of Object.entries(packages)) {
     if (path === '' || ((entry.dev || entry.devOptional) && !dev)) continue;
-    if ((entry.optional || entry.devOptional) && !installed[path]) continue;
+    if ((entry.optional || entry.devOptional) && !installed[path] && !own.includes(path)) continue;
     const same = installed[path]?.version === entry.version && existsSync(join(folder, path, 'package.json'));
     if (!same) missing.push(path.slice(path.lastIndexOf('node_modules/') + 'node_modules/'.length));
   }
@@ -72,8 +75,8 @@ export async function ensureFolder(folder, what) {
 
 const major = async (program) => Number((await capture(program, ['-p', 'process.versions.node'])).stdout.split('.')[0]);
 
-/** How Node runs the sources: no word about type stripping. */
-export const nodeFlags = ['--disable-warning=ExperimentalWarning'];
+/** How Node runs the sources: no word about type stripping, and no debugger for whoever can send a signal (launchers of MPI send that very one). */
+export const nodeFlags = ['--disable-warning=ExperimentalWarning', '--disable-sigusr1'];
 
 const nodePackage = `node-${process.platform === 'win32' ? 'win' : process.platform}-${process.arch}`;
 

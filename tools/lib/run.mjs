@@ -55,13 +55,29 @@ export function signalCode(signal) {
 }
 
 /**
+ * The streams of a child that stands in for this process. MPICH's launcher talks to a rank over an open file whose number is in PMI_FD; Node closes what
+ * it is not told to hand on.
+ */
+function ownStreams(stdout, env) {
+  const streams = ['inherit', stdout, 'inherit'];
+  const number = Number(env.PMI_FD);
+  if (Number.isInteger(number) && number > 2) {
+    while (streams.length < number) streams.push('ignore');
+    streams.push(number);
+  }
+  return streams;
+}
+
+/**
  * Runs a command on this process's own streams and gives its exit code. SIGINT and SIGTERM reach the
  * child once: a terminal sends Ctrl-C to the whole process group by itself, so it is only forwarded
  * where there is no terminal (a `kill` of this process, for example).
  */
 export function passThrough(command, args, { cwd, env, stdout = 'inherit' } = {}) {
   return new Promise((done, fail) => {
-    const child = spawn(command, args, { cwd, env: env ?? process.env, stdio: ['inherit', stdout, 'inherit'] });
+    // The child may tell by SCION_PARENT that it belongs to this process and is nothing without it (src/comm/mpi-library.ts).
+    const own = { ...(env ?? process.env), SCION_PARENT: String(process.pid) };
+    const child = spawn(command, args, { cwd, env: own, stdio: ownStreams(stdout, own) });
     const forward = (signal) => {
       if (signal === 'SIGINT' && process.stdin.isTTY) return;
       child.kill(signal);

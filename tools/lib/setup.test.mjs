@@ -3,7 +3,7 @@
  * the tar reader, what counts as a missing package, lock entries of other platforms, exit codes and
  * signals of the child. The whole is tried by a fresh clone on a bare machine.
  */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
@@ -136,6 +136,15 @@ describe('missingPackages', () => {
     expect(missingPackages(make({ 'node_modules/a': '1.0.0' }), true)).toEqual(['b']);
     expect(missingPackages(make({ 'node_modules/a': '1.0.1' }), false)).toEqual(['a']);
     expect(missingPackages(make({ 'node_modules/a': '1.0.0', 'node_modules/c': '2.9.9' }), false)).toEqual(['c']);
+  });
+
+  it('counts those that the package itself calls optional for whoever develops', () => {
+    make({ 'node_modules/a': '1.0.0', 'node_modules/a/node_modules/b': '2.0.0' });
+    const path = join(folder, 'package-lock.json');
+    const { packages } = JSON.parse(readFileSync(path, 'utf8'));
+    writeFileSync(path, JSON.stringify({ packages: { ...packages, '': { optionalDependencies: { c: '3.0.0' } } } }));
+    expect(missingPackages(folder, false)).toEqual([]);
+    expect(missingPackages(folder, true)).toEqual(['c']);
   });
 
   it('does not believe the list where the folder is gone', () => {
