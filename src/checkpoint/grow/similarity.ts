@@ -4,6 +4,7 @@
  * characters stand one and two places before and after it), both as random sums of signs (random indexing, Kanerva et al. 2000).
  * Coarser than trained word vectors, but one pass over any amount of text in a few dozen megabytes, and deterministic.
  */
+import { mix32 } from '../../base/mix.ts';
 import type { Tokenizer } from '../../text/types.ts';
 import type { NewWord } from './sources.ts';
 
@@ -26,16 +27,9 @@ export async function countPieces(base: Tokenizer, texts: Texts): Promise<Float6
   return counts;
 }
 
-/** An integer's 32 bits, mixed (the finaliser of MurmurHash3). */
-function mixed(n: number): number {
-  let h = Math.imul(n ^ (n >>> 16), 0x85ebca6b);
-  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
-  return (h ^ (h >>> 16)) >>> 0;
-}
-
 /** Adds a feature's four signs to a part of a vector whose size is a power of two up to 128. */
 function addFeature(vectors: Float32Array, at: number, size: number, feature: number, weight: number): void {
-  const hash = mixed(feature);
+  const hash = mix32(feature);
   for (let k = 0; k < 4; k++) {
     const bits = hash >>> (8 * k);
     vectors[at + (bits & 127 & (size - 1))] += bits & 128 ? weight : -weight;

@@ -3,7 +3,7 @@
  * hashes, each modulo 2^32: among a billion windows of other text and a million entries a false match is expected in
  * one of some ten thousand runs. Open addressing on typed arrays, at most half full.
  */
-import { spread } from '../score/units.ts';
+import { mix32 } from '../../base/mix.ts';
 
 const BASE_LOW = 0x9e3779b1;
 const BASE_HIGH = 0x85ebca77;
@@ -71,14 +71,14 @@ export class GramTable {
   size = 0;
 
   #slot(low: number, high: number): number {
-    let at = spread(low ^ Math.imul(high, 0x27d4eb2f)) & this.#mask;
+    let at = mix32(low ^ Math.imul(high, 0x27d4eb2f)) & this.#mask;
     while (this.#value[at] !== 0 && (this.#low[at] !== low || this.#high[at] !== high)) at = (at + 1) & this.#mask;
     return at;
   }
 
   /** -1 where the key is not there. */
   get(low: number, high: number): number {
-    const hash = spread(high);
+    const hash = mix32(high);
     if ((this.#filter[(hash >>> 3) & this.#mask] & (1 << (hash & 7))) === 0) return -1;
     return this.#value[this.#slot(low, high)] - 1;
   }
@@ -96,7 +96,7 @@ export class GramTable {
   }
 
   #mark(high: number): void {
-    const hash = spread(high);
+    const hash = mix32(high);
     this.#filter[(hash >>> 3) & this.#mask] |= 1 << (hash & 7);
   }
 

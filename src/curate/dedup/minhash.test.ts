@@ -1,12 +1,12 @@
 /** Signatures against the exact similarity they estimate; bands against the formula. */
 import { describe, expect, it } from 'vitest';
 import { seeded } from '../../../bench/data/dedup-oracle.ts';
+import { mix32 } from '../../base/mix.ts';
 import { candidateShare, MinHash, planBands } from './minhash.ts';
-import { spread } from './units.ts';
 
 /** Two sets of hashes that share `both` of `size` each. */
 function pair(size: number, both: number, random: () => number): [Int32Array, Int32Array] {
-  const fresh = () => spread((random() * 0x100000000) | 0);
+  const fresh = () => mix32((random() * 0x100000000) | 0);
   const common = Array.from({ length: both }, fresh);
   const one = () => Int32Array.from([...common, ...Array.from({ length: size - both }, fresh)]);
   return [one(), one()];

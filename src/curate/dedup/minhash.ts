@@ -4,8 +4,8 @@
  * is mixed already. Signed minima, so that no result has to be made unsigned. Theory and measurement: docs/data-dedup.md.
  */
 import { ScionError } from '../../base/errors.ts';
+import { mix32 } from '../../base/mix.ts';
 import { Random } from '../../base/random.ts';
-import { spread } from './units.ts';
 
 /** Shingles that stay in the first cache while all permutations pass over them. */
 const BLOCK = 2048;
@@ -104,7 +104,7 @@ export class MinHash {
       b = Math.imul(b ^ this.minima[i], 0x85ebca77);
       b = (b << 13) | (b >>> 19);
     }
-    out[at] = spread(a);
-    out[at + 1] = spread(b ^ a);
+    out[at] = mix32(a);
+    out[at + 1] = mix32(b ^ a);
   }
 }

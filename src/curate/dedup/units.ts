@@ -4,6 +4,7 @@
  * spaces; punctuation, symbols and white space only part units, since editions of one text differ most in them. Units
  * are kept as two 32-bit hashes in typed arrays: no string is made per word.
  */
+import { mix32 } from '../../base/mix.ts';
 
 /** What a UTF-16 unit is. */
 const BREAK = 0;
@@ -44,13 +45,6 @@ function astralClass(codePoint: number): number {
     astral.set(codePoint, found);
   }
   return found;
-}
-
-/** The last step of MurmurHash3 (Appleby): every bit of the input reaches every bit of the output. */
-export function spread(h: number): number {
-  let x = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
-  x = Math.imul(x ^ (x >>> 13), 0xc2b2ae35);
-  return x ^ (x >>> 16);
 }
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: the range of ASCII is meant
@@ -115,8 +109,8 @@ export class Units {
 
   #push(a: number, b: number, character: number): void {
     if (this.count === this.a.length) this.#resize(2 * this.count);
-    this.a[this.count] = spread(a);
-    this.b[this.count] = spread(b);
+    this.a[this.count] = mix32(a);
+    this.b[this.count] = mix32(b);
     this.characters[this.count++] = character;
   }
 
@@ -170,8 +164,8 @@ export class Shingles {
         b = Math.imul(b ^ units.b[i], MIX_A);
         b = (b << 11) | (b >>> 21);
       }
-      this.a[this.count] = spread(a);
-      this.b[this.count++] = spread(b);
+      this.a[this.count] = mix32(a);
+      this.b[this.count++] = mix32(b);
       held -= units.characters[start] === 1 ? words : characters;
     }
   }
@@ -232,9 +226,9 @@ export function hashText(text: string, raw: boolean, out: Int32Array = hashed, f
     d = (d << 7) | (d >>> 25);
     length++;
   }
-  out[0] = spread(a ^ length ^ d);
-  out[1] = spread(b ^ Math.imul(length, MIX_A) ^ a);
-  out[2] = spread(c ^ b);
-  out[3] = spread(d ^ c);
+  out[0] = mix32(a ^ length ^ d);
+  out[1] = mix32(b ^ Math.imul(length, MIX_A) ^ a);
+  out[2] = mix32(c ^ b);
+  out[3] = mix32(d ^ c);
   return out;
 }

@@ -11,8 +11,9 @@
  * shares of its bins, times `shapeWeight`.
  */
 import { z } from 'zod';
+import { mix32 } from '../../base/mix.ts';
 import { Skeleton } from './skeleton.ts';
-import { spread, UNIT, UnitScanner } from './units.ts';
+import { UNIT, UnitScanner } from './units.ts';
 
 export const featureSchema = z.strictObject({
   /** Places for n-grams; a power of two. */
@@ -136,7 +137,7 @@ export class FeatureExtractor {
       // The n-grams that end at unit i, shortest first.
       for (let n = 1; n <= longest; n++) {
         gram = (Math.imul(gram, 0x9e3779b1) + hashes[i + 1 - n]) | 0;
-        const place = base + (spread(gram + n) & mask);
+        const place = base + (mix32(gram + n) & mask);
         if (counts[place]++ === 0) {
           ids[found++] = place;
           if (n === 2) pairs++;
@@ -183,7 +184,7 @@ export class FeatureExtractor {
         marks++;
         if (SENTENCE_ENDS.has(hashes[i])) sentences++;
       } else {
-        const c = counts[spread(hashes[i] + 1) & (buckets - 1)];
+        const c = counts[mix32(hashes[i] + 1) & (buckets - 1)];
         if (c > commonest) commonest = c;
         if (kinds[i] === UNIT.word) {
           words++;
@@ -192,7 +193,7 @@ export class FeatureExtractor {
         // Content: a long word, or two characters that stand together.
         const pair = kinds[i] === UNIT.character && i > from && kinds[i - 1] === UNIT.character;
         if (pair || (kinds[i] === UNIT.word && ends[i] - starts[i] >= CONTENT_LETTERS)) {
-          const place = spread(pair ? Math.imul(hashes[i - 1], 0x9e3779b1) + hashes[i] : hashes[i]) >>> (32 - GAP_BITS);
+          const place = mix32(pair ? Math.imul(hashes[i - 1], 0x9e3779b1) + hashes[i] : hashes[i]) >>> (32 - GAP_BITS);
           // Places hold the unit's number + 1, counted from the passage's start; 0 is never.
           const last = seen[place];
           const now = i - from + 1;
@@ -204,7 +205,7 @@ export class FeatureExtractor {
       run = (Math.imul(run, 0x9e3779b1) + hashes[i]) | 0;
       if (i - from >= RUN) run = (run - Math.imul(hashes[i - RUN], drop)) | 0;
       if (i - from >= RUN - 1) {
-        const place = spread(run) >>> (32 - RUN_BITS);
+        const place = mix32(run) >>> (32 - RUN_BITS);
         if (this.#runs[place] === 1) repeated++;
         else {
           this.#runs[place] = 1;

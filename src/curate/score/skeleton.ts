@@ -3,8 +3,9 @@
  * ending; runs of Han characters by their number). Its n-grams tell of word order whatever a page is about, so few pages
  * suffice to learn what shuffled or stitched text looks like.
  */
+import { mix32 } from '../../base/mix.ts';
 import { characterTables } from './characters.ts';
-import { spread, UNIT, UnitScanner } from './units.ts';
+import { UNIT, UnitScanner } from './units.ts';
 
 /** Chinese characters that are function words or parts of such. */
 const HAN =
@@ -46,23 +47,23 @@ export class Skeleton {
         continue;
       }
       if (run > 0) {
-        out[n++] = spread(0x10000 + Math.min(run, LONGEST_RUN));
+        out[n++] = mix32(0x10000 + Math.min(run, LONGEST_RUN));
         run = 0;
       }
       if (kind === UNIT.word) {
         const first = text.charCodeAt(starts[i]);
         const capital = folds[first] !== first ? 1 : 0;
         const length = ends[i] - starts[i];
-        if (known || length <= SHORT) out[n++] = spread(hashes[i] + capital);
+        if (known || length <= SHORT) out[n++] = mix32(hashes[i] + capital);
         else {
           // The ending of a word tells what it does in a sentence: -ing, -ed, -s, -ly.
           const ending = folds[text.charCodeAt(ends[i] - 1)] * 131 + folds[text.charCodeAt(ends[i] - 2)];
-          out[n++] = spread(0x20000000 + ending * 64 + (length > 7 ? 2 : 0) + capital);
+          out[n++] = mix32(0x20000000 + ending * 64 + (length > 7 ? 2 : 0) + capital);
         }
-      } else if (kind === UNIT.number) out[n++] = spread(0x30000 + Math.min(4, ends[i] - starts[i]));
+      } else if (kind === UNIT.number) out[n++] = mix32(0x30000 + Math.min(4, ends[i] - starts[i]));
       else out[n++] = hashes[i];
     }
-    if (run > 0) out[n++] = spread(0x10000 + Math.min(run, LONGEST_RUN));
+    if (run > 0) out[n++] = mix32(0x10000 + Math.min(run, LONGEST_RUN));
     return n;
   }
 }

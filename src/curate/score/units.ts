@@ -3,6 +3,7 @@
  * mark of punctuation. A unit is a 32-bit hash of its folded form, with its place in the text. The arrays belong to
  * the scanner and are used again for the next text: nothing is allocated a unit, and time is linear in the text.
  */
+import { mix32 } from '../../base/mix.ts';
 import { astral, CHARACTER, type CharacterTables, characterTables, DIGIT, IGNORED, LETTER, MARK } from './characters.ts';
 
 /** Kinds of units. */
@@ -19,14 +20,6 @@ const PRIME = 0x01000193;
 const BASIS = 0x811c9dc5;
 const COMMA = 0x2c;
 const ZERO = 0x30;
-
-/** Spreads the bits of a 32-bit hash (Appleby, MurmurHash3 finalizer). Unsigned. */
-export function spread(hash: number): number {
-  let h = hash;
-  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
-  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
-  return (h ^ (h >>> 16)) >>> 0;
-}
 
 /** Scans one text after the other; `count` and the arrays tell of the last. */
 export class UnitScanner {
@@ -106,7 +99,7 @@ export class UnitScanner {
   #push(hash: number, kind: number, start: number, end: number): void {
     const n = this.count;
     if (n === this.hashes.length) this.#grow();
-    this.hashes[n] = spread(hash);
+    this.hashes[n] = mix32(hash);
     this.kinds[n] = kind;
     this.starts[n] = start;
     this.ends[n] = end;
