@@ -9,7 +9,7 @@ import { decontaminateSchema, indexSchema } from '../decontaminate/index.ts';
 import { DedupConfig } from '../dedup/index.ts';
 import { readSchema, sourceSchema } from '../read/config.ts';
 import { sampleSchema } from '../sample/config.ts';
-import { scoreSchema } from '../score/index.ts';
+import { ngramSchema, scoreSchema } from '../score/index.ts';
 
 /** Off, or a configuration; a bare word stands for a field of it. */
 const switched = <T extends z.ZodType>(schema: T, word?: string) =>
@@ -21,7 +21,10 @@ const switched = <T extends z.ZodType>(schema: T, word?: string) =>
 const paths = z.array(z.string().min(1)).min(1);
 const trained = z
   .strictObject({
-    name: z.string().regex(/^[a-z0-9][a-z0-9_-]{0,39}$/, 'a short name of a-z, 0-9, - and _'),
+    name: z
+      .string()
+      .regex(/^[a-z0-9][a-z0-9_-]{0,39}$/, 'a short name of a-z, 0-9, - and _')
+      .refine((name) => name !== 'ngram' && name !== 'perplexity', 'ngram and perplexity are scores of their own'),
     positives: paths.optional().describe('files of good texts, with negatives'),
     negatives: paths.optional(),
     classes: z.record(z.string(), paths).optional().describe('or files of each label'),
@@ -31,6 +34,15 @@ const trained = z
   })
   .describe('a classifier that is trained before it scores; it stays in scorers/ of the output');
 export type TrainedScorer = z.output<typeof trained>;
+
+const ngram = ngramSchema
+  .extend({
+    path: z.string().min(1).optional().describe('a folder with an n-gram model'),
+    train: paths.optional().describe('or files of texts that others are to be like: a model is made of them; it stays in scorers/ngram of the output'),
+    order: z.int().min(1).max(6).optional().describe('longest n-gram in bytes of a model that is made'),
+  })
+  .refine((n) => (n.path === undefined) !== (n.train === undefined), 'give path or train')
+  .describe('score "ngram": perplexity a byte under an n-gram model');
 
 const perplexity = z
   .strictObject({
@@ -75,7 +87,9 @@ export const buildSchema = z.strictObject({
   clean: switched(CleanConfig, 'rules').prefault({}),
   dedup: switched(DedupConfig).prefault({}),
   decontaminate: switched(z.strictObject({ ...indexSchema.shape, ...decontaminateSchema.omit({ index: true }).shape })).default(null),
-  score: switched(z.strictObject({ ...scoreSchema.shape, train: z.array(trained).default([]), perplexity: perplexity.optional() })).default(null),
+  score: switched(
+    z.strictObject({ ...scoreSchema.shape, ngram: ngram.optional(), train: z.array(trained).default([]), perplexity: perplexity.optional() }),
+  ).default(null),
   validation: switched(validation).default(null),
   sample: switched(sampleSchema).default(null),
   tokenizer: z.string().min(1).nullable().default(null).describe('a folder or file; without one nothing is packed'),

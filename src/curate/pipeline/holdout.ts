@@ -12,13 +12,12 @@ import { type HeldOutFile, heldOutName, VALIDATION_FOLDER, writeAside } from '..
 import { JsonlWriter } from '../../formats/jsonl.ts';
 import type { Host } from '../../host/types.ts';
 import { measureText } from '../../text/utf8.ts';
-import type { Shards } from './build.ts';
 import type { ValidationConfig } from './config.ts';
 import { Counts } from './counts.ts';
 import { countsPath, FactsBuilder, factsPath } from './flow.ts';
 import { claimFolder } from './keys.ts';
 import type { TaskPool } from './pool.ts';
-import { LinesFile, readText, shardName, writeJson } from './shard-files.ts';
+import { LinesFile, readText, type Shards, shardName, writeJson } from './shard-files.ts';
 import type { TaskContext } from './tasks.ts';
 
 /** The step's name in the funnel, and where `Counts` adds up what it set aside. */

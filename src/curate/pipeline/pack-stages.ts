@@ -10,7 +10,6 @@ import type { Host } from '../../host/types.ts';
 import { loadTokenizer } from '../../text/tokenizer.ts';
 import { CHOSEN, type Choice, type Columns, choose, WHY } from '../sample/choose.ts';
 import { type SampleStage, stagesOf } from '../sample/config.ts';
-import type { Shards } from './build.ts';
 import type { BuildConfig } from './config.ts';
 import { Counts } from './counts.ts';
 import { factsPath, type ShardFacts } from './flow.ts';
@@ -19,6 +18,7 @@ import { claimFolder, keyOf } from './keys.ts';
 import type { BucketInput, BucketOutput, SampleInput, TokenizeInput, TokenizeOutput } from './pack-tasks.ts';
 import { tokenPath } from './pack-tasks.ts';
 import type { TaskPool } from './pool.ts';
+import type { Shards } from './shard-files.ts';
 import { STEP_VERSIONS } from './steps.ts';
 
 export interface PackEnv {

@@ -28,7 +28,15 @@ export function withPaths(config: BuildConfig, base: string): BuildConfig {
     score: score && {
       ...score,
       classifiers: score.classifiers.map((scorer) => ({ ...scorer, path: one(scorer.path) })),
-      ...(score.ngram ? { ngram: { ...score.ngram, path: one(score.ngram.path) } } : {}),
+      ...(score.ngram
+        ? {
+            ngram: {
+              ...score.ngram,
+              ...(score.ngram.path ? { path: one(score.ngram.path) } : {}),
+              ...(score.ngram.train ? { train: all(score.ngram.train) } : {}),
+            },
+          }
+        : {}),
       safety: score.safety.map((list) => (list.file === undefined ? list : { ...list, file: one(list.file) })),
       train: score.train.map((scorer) => ({
         ...scorer,

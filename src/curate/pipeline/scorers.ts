@@ -1,6 +1,6 @@
 /**
- * What scoring needs made before: classifiers that a recipe asks to be trained. They stay in the output, since someone who likes
- * one will want to use it on other data.
+ * What scoring needs made before: classifiers and an n-gram model that a recipe asks to be trained. They stay in the output, since
+ * someone who likes one will want to use it on other data.
  */
 import { ScionError } from '../../base/errors.ts';
 import { joinPath } from '../../base/path.ts';
@@ -18,6 +18,13 @@ export interface TrainedFacts {
   readonly path: string;
   readonly key: string;
   readonly auc: Readonly<Record<string, number>>;
+}
+
+/** What scoring is done with. */
+export interface Trained {
+  readonly classifiers: readonly TrainedFacts[];
+  /** The n-gram model, trained or named. */
+  readonly ngram: { readonly path: string; readonly key: string } | null;
 }
 
 async function contents(host: Host, patterns: readonly string[]): Promise<string[]> {
@@ -49,35 +56,49 @@ async function trainOne(host: Host, spec: TrainedScorer, folder: string, seed: n
   return { name, path, key, auc };
 }
 
+/** The n-gram model that is named, or one made of the files that are. */
+async function ngramOf(host: Host, { score }: BuildConfig, folder: string, onProgress: (message: string) => void): Promise<Trained['ngram']> {
+  const { path: named, train, order } = score?.ngram ?? {};
+  if (named !== undefined) return { path: named, key: await contentKey(host, named) };
+  if (train === undefined) return null;
+  const key = await keyOf(host, [1, order ?? null, train, await contents(host, train)]);
+  const path = joinPath(folder, 'ngram');
+  await claimFolder(host, path, key);
+  if ((await readText(host.files, joinPath(path, RESULT))) === null) {
+    onProgress('counting');
+    const { trainNgram } = await import('../score/ngram-model.ts');
+    const { out, ...facts } = await trainNgram(host, { data: train, out: path, ...(order === undefined ? {} : { order }) });
+    await writeJson(host.files, joinPath(path, RESULT), facts);
+  }
+  return { path, key };
+}
+
 /** Trains what the recipe names, or finds it trained. */
-export async function trainScorers(
-  host: Host,
-  config: BuildConfig,
-  folder: string,
-  onProgress: (name: string, message: string) => void,
-): Promise<TrainedFacts[]> {
+export async function trainScorers(host: Host, config: BuildConfig, folder: string, onProgress: (name: string, message: string) => void): Promise<Trained> {
   const specs = config.score?.train ?? [];
   const names = new Set(specs.map(({ name }) => name));
   if (names.size < specs.length) throw new ScionError('input', 'score: two classifiers to be trained have the same name');
-  const facts: TrainedFacts[] = [];
-  for (const spec of specs) facts.push(await trainOne(host, spec, folder, config.seed, (message) => onProgress(spec.name, message)));
-  return facts;
+  const classifiers: TrainedFacts[] = [];
+  for (const spec of specs) classifiers.push(await trainOne(host, spec, folder, config.seed, (message) => onProgress(spec.name, message)));
+  return { classifiers, ngram: await ngramOf(host, config, folder, (message) => onProgress('ngram', message)) };
 }
 
 export const scorerFacts = (trained: readonly TrainedFacts[]): NonNullable<BuildReport['scorers']> =>
   Object.fromEntries(trained.filter(({ auc }) => Object.keys(auc).length > 0).map(({ name, auc }) => [name, { auc }]));
 
-/** Keys of all files that the configuration of scoring names. */
-export async function scoreFilesKey(host: Host, config: BuildConfig, trained: readonly TrainedFacts[]): Promise<unknown> {
+/** What perplexity is made of: its configuration, and the content of model and tokenizer; null where it is not asked for. */
+export async function perplexityKey(host: Host, { score }: BuildConfig): Promise<unknown> {
+  if (!score?.perplexity) return null;
+  const { model, tokenizer } = score.perplexity;
+  return [score.perplexity, await contentKey(host, model), tokenizer === undefined ? null : await contentKey(host, tokenizer)];
+}
+
+/** Keys of all files that the other scores are made of. */
+export async function scoreFilesKey(host: Host, config: BuildConfig, trained: Trained): Promise<unknown> {
   const { score } = config;
   if (score === null) return null;
-  const named = [
-    ...score.classifiers.map(({ path }) => path),
-    ...(score.ngram ? [score.ngram.path] : []),
-    ...score.safety.flatMap(({ file }) => file ?? []),
-    ...(score.perplexity ? [score.perplexity.model, ...(score.perplexity.tokenizer ? [score.perplexity.tokenizer] : [])] : []),
-  ];
+  const named = [...score.classifiers.map(({ path }) => path), ...score.safety.flatMap(({ file }) => file ?? [])];
   const keys: string[] = [];
   for (const path of named) keys.push(await contentKey(host, path));
-  return [keys, trained.map(({ key }) => key)];
+  return [keys, trained.ngram?.key ?? null, trained.classifiers.map(({ key }) => key)];
 }

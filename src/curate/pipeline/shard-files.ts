@@ -15,6 +15,16 @@ export const shardName = (number: number): string => `shard-${String(number).pad
 export const shardNumber = (unit: number, part: number): number => unit * PARTS_A_UNIT + part;
 export const MAX_PARTS = PARTS_A_UNIT;
 
+/** Shards of a step. */
+export interface Shards {
+  /** The last step they went through; the folder's name. */
+  readonly name: string;
+  readonly numbers: readonly number[];
+  readonly paths: readonly string[];
+  /** Folder of what sampling knows of their documents. */
+  readonly facts: string;
+}
+
 export const writeJson = (files: HostFiles, path: string, value: unknown): Promise<void> =>
   writeWhole(files, path, new TextEncoder().encode(`${JSON.stringify(value)}\n`));
 

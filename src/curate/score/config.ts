@@ -13,6 +13,17 @@ const dropSchema = z
   })
   .refine((d) => d.below !== undefined || d.above !== undefined, 'give below, above or both');
 
+/** An n-gram model. */
+export const ngramSchema = z.strictObject({
+  /** Folder that `trainNgram` wrote. */
+  path: z.string().min(1),
+  /** Only the first so many bytes of a document. */
+  maxBytes: z
+    .int()
+    .min(16)
+    .default(16 * 1024),
+});
+
 export const scoreSchema = z.strictObject({
   /** Trained classifiers. Two classes: a score. More: the likeliest label as a tag `<name>:<label>`, its probability as the score. */
   classifiers: z
@@ -28,17 +39,7 @@ export const scoreSchema = z.strictObject({
     )
     .default([]),
   /** Perplexity a byte under an n-gram model, as score `ngram`. */
-  ngram: z
-    .strictObject({
-      /** Folder that `trainNgram` wrote. */
-      path: z.string().min(1),
-      /** Only the first so many bytes of a document. */
-      maxBytes: z
-        .int()
-        .min(16)
-        .default(16 * 1024),
-    })
-    .optional(),
+  ngram: ngramSchema.optional(),
   /** Scores `readability.sentence`, `.word`, `.flesch` (English), `.rare` (Chinese). */
   readability: z.boolean().default(true),
   /** Word lists: tag `safety:<name>` from `minHits` hits on, and the hits in a thousand units as score `safety.<name>`. */

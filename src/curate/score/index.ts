@@ -15,7 +15,7 @@ import { readability } from './readability.ts';
 import { UnitScanner } from './units.ts';
 import { parseWordList, WordMatcher } from './word-lists.ts';
 
-export { type ScoreConfig, scoreSchema } from './config.ts';
+export { ngramSchema, type ScoreConfig, scoreSchema } from './config.ts';
 
 /** Six digits are more than any score means, and keep the record short. */
 const rounded = (x: number): number => Number(x.toPrecision(6));
