@@ -13,6 +13,7 @@ import { candidateShare, MinHash, planBands } from '../../src/curate/dedup/minha
 import { compose, Shingles, Units } from '../../src/curate/dedup/units.ts';
 import { TaskPool } from '../../src/curate/pipeline/pool.ts';
 import { host } from '../../src/host/index.ts';
+import { writeResults } from '../lib/result-file.ts';
 import { allPairs, edited, jaccard, seeded, shinglesOf } from './dedup-oracle.ts';
 
 const DATA = env.SCION_DATA ?? join(import.meta.dirname, '../../../shared/data');
@@ -164,7 +165,7 @@ async function main(): Promise<void> {
     );
   }
   const json = argv.indexOf('--json');
-  if (json >= 0) writeFileSync(argv[json + 1], `${JSON.stringify({ plans, seeds: SEEDS, bins, rows }, null, 1)}\n`);
+  if (json >= 0) writeResults(argv[json + 1], 'bench/data/dedup-curve.ts', { plans, seeds: SEEDS, bins, rows });
 }
 
 await main();

@@ -3,7 +3,7 @@
  * resampling the real corpora: documents of their lengths out of their sentences, a few characters or words of each sentence
  * left out, so that text is new while its statistics stay; 3 of 100 documents repeat an earlier one, 5 are near one.
  *
- *     SCION_DATA=… node bench/data/scale.ts [MB …] [--workers N] [--dir FOLDER]     # 50 200 by default; 1000 is the goal's
+ *     SCION_DATA=… node bench/data/scale.ts [MB …] [--workers N] [--dir FOLDER] [--json FILE]     # 50 200 by default; 1000 is the goal's
  *
  * Prints a table and the ratio of peaks; the process is measured as a whole (resident set, all threads).
  */
@@ -12,6 +12,7 @@ import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, 
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Random } from '../../src/base/random.ts';
+import { writeResults } from '../lib/result-file.ts';
 
 const data = process.env.SCION_DATA;
 if (!data) throw new Error('set SCION_DATA to the folder of real data');
@@ -22,6 +23,7 @@ const option = (name: string): string | undefined => {
 };
 const workers = option('workers') ?? '2';
 const dir = option('dir') ?? join(tmpdir(), 'scion-scale');
+const json = option('json');
 const sizes = words.length > 0 ? words.map(Number) : [50, 200];
 const root = resolve(import.meta.dirname, '../..');
 
@@ -87,6 +89,7 @@ function make(path: string, megabytes: number, kinds: readonly Kind[]): void {
 
 mkdirSync(dir, { recursive: true });
 let kinds: Kind[] | null = null;
+const rows: Record<string, unknown>[] = [];
 const peaks: number[] = [];
 process.stdout.write('   MB  documents     out  exact    near   seconds    MB/s  peak MiB\n');
 for (const megabytes of sizes) {
@@ -145,6 +148,9 @@ for (const megabytes of sizes) {
       .map(([step, s]) => `${step} ${s.toFixed(1)} s (${(size / s).toFixed(1)} MB/s)`)
       .join(', ')}\n`,
   );
+  const { documentsIn, documentsOut, drops, tokensPacked, seconds: total, peakRssBytes } = result;
+  rows.push({ bytes: statSync(input).size, documentsIn, documentsOut, drops, tokensPacked, seconds: total, peakRssBytes, secondsByStep: seconds });
   rmSync(out, { recursive: true, force: true });
 }
 if (peaks.length > 1) process.stdout.write(`peak of the largest / peak of the smallest: ${(peaks[peaks.length - 1] / peaks[0]).toFixed(2)}\n`);
+if (json) writeResults(json, 'bench/data/scale.ts', { workers: Number(workers), rows, peakRatio: peaks[peaks.length - 1] / peaks[0] });

@@ -4,12 +4,13 @@
  * seeded. Pages are passages of about 2,000 characters; documents are split, and a bad page stays on the side of the document it
  * was made from. Fits on the device, writes the same features for `score-peer.py`, prints AUC by kind as JSON.
  *
- * `node bench/data/score.ts [--out FOLDER] [--peer PYTHON] [--C N] [--features JSON] [--features-only]`
+ * `node bench/data/score.ts [--out FOLDER] [--peer PYTHON] [--C N] [--features JSON] [--features-only] [--json FILE]`
  */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { cpuUsage } from 'node:process';
 import { Random } from '../../src/base/random.ts';
 import { type FeatureConfig, featureSchema } from '../../src/curate/score/features.ts';
 import { fitLinear } from '../../src/curate/score/fit.ts';
@@ -18,6 +19,7 @@ import { RowBuilder } from '../../src/curate/score/rows.ts';
 import { documentProbabilities } from '../../src/curate/score/train-scorer.ts';
 import { hash32 } from '../../src/data/hash.ts';
 import { GpuDevice } from '../../src/gpu/device.ts';
+import { writeResults } from '../lib/result-file.ts';
 
 const flag = (name: string): string | undefined => {
   const at = process.argv.indexOf(`--${name}`);
@@ -157,6 +159,7 @@ writeFileSync(join(out, 'setup.json'), JSON.stringify({ width: training.rows.wid
 if (process.argv.includes('--features-only')) process.exit(0);
 const device = await GpuDevice.open();
 const fitBegan = performance.now();
+const cpuBegan = cpuUsage();
 const fit = await fitLinear(device, training.rows, {
   C,
   // Ten times closer than by default, so that what differs from the peer is not where either stopped.
@@ -164,6 +167,9 @@ const fit = await fitLinear(device, training.rows, {
   onProgress: (step, objective, gradient) => console.error(`step ${step}: objective ${objective.toFixed(6)}, gradient ${gradient.toExponential(1)}`),
 });
 const fitSeconds = (performance.now() - fitBegan) / 1000;
+// Of all threads, the driver's too: it hardly notices what else runs.
+const used = cpuUsage(cpuBegan);
+const fitCpuSeconds = (used.user + used.system) / 1e6;
 const probabilities = documentProbabilities(held.rows, fit).map((p) => p[0]);
 writeFileSync(join(out, 'test.scores.f64'), Float64Array.from(probabilities));
 const table: Record<string, number> = {};
@@ -183,23 +189,24 @@ const python = flag('peer');
 const peer = python
   ? (JSON.parse(execFileSync(python, [new URL('score-peer.py', import.meta.url).pathname, out], { encoding: 'utf8', maxBuffer: 2 ** 26 })) as unknown)
   : null;
-console.log(
-  JSON.stringify({
-    device: device.facts.name,
-    features,
-    C,
-    train: count(training.pages),
-    test: count(held.pages),
-    rows: training.rows.labels.length,
-    numbers: training.rows.ids.length,
-    extractSeconds,
-    fitSeconds,
-    steps: fit.steps,
-    objective: fit.objective,
-    gradient: fit.gradient,
-    converged: fit.converged,
-    auc: table,
-    peer,
-  }),
-);
+const figures = {
+  features,
+  C,
+  train: count(training.pages),
+  test: count(held.pages),
+  rows: training.rows.labels.length,
+  numbers: training.rows.ids.length,
+  extractSeconds,
+  fitSeconds,
+  fitCpuSeconds,
+  steps: fit.steps,
+  objective: fit.objective,
+  gradient: fit.gradient,
+  converged: fit.converged,
+  auc: table,
+  peer,
+};
+console.log(JSON.stringify({ device: device.facts.name, ...figures }));
+const json = flag('json');
+if (json) writeResults(json, 'bench/data/score.ts', figures, { device: device.facts.name });
 device.destroy();
