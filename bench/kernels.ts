@@ -45,7 +45,7 @@ export async function benchRow(device: GpuDevice, row: BenchRow, options: { roun
     return timings.map((t, i) => {
       const { plan } = replays[i];
       const flops = row.flops ?? plan.flops;
-      const bytes = row.bytes ?? plan.commands.reduce((sum, c) => sum + (c.kind === 'dispatch' ? c.bytes : c.ref.bytes), 0);
+      const bytes = row.bytes ?? plan.commands.reduce((sum, c) => sum + (c.kind === 'dispatch' ? c.bytes : c.kind === 'clear' ? c.ref.bytes : 0), 0);
       return {
         ...t,
         op: row.op,

@@ -57,6 +57,7 @@ export class Replay {
         this.steps.push({ clear: this.buffer(command.ref), offset: command.ref.offset, bytes: roundUp(command.ref.bytes, 4) });
         continue;
       }
+      invariant(command.kind === 'dispatch', 'bench rows take part in no collective');
       const pipeline = device.pipeline(command.kernel, command.switches, command.constants, command.entry);
       const entries: GPUBindGroupEntry[] = pipeline.kernel.bindings.map((b) => {
         const ref = command.bind[b.name];

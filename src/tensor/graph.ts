@@ -147,6 +147,14 @@ export class Graph {
     return this.leafOnce(`buffer ${key}`, STATE, { buffer: key }, { shape: [buffer.elements], dtype: buffer.dtype });
   }
 
+  /** Elements from <= i < to of a buffer of states, counted in its whole layout; they must lie on this rank and begin at a multiple of 128. */
+  stateRange(key: string, from: number, to: number): Value {
+    const buffer = this.states?.buffer(key);
+    const held = buffer !== undefined && from >= buffer.from && from < to && to <= buffer.from + buffer.elements;
+    if (!held) throw new ScionError('internal', `elements ${from} to ${to} of state buffer "${key}" are not on this rank`);
+    return this.leafOnce(`range ${key} ${from} ${to}`, STATE, { buffer: key, from: from - buffer.from }, { shape: [to - from], dtype: buffer.dtype });
+  }
+
   /** Step data: the host uploads it with each run. */
   data(name: string, shape: Shape, dtype: DType): Value {
     return this.leafOnce(`data ${name}`, DATA, { name }, { shape, dtype });

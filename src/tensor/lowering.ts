@@ -4,6 +4,7 @@
  */
 import { ScionError } from '../base/errors.ts';
 import type { DeviceFacts } from '../gpu/facts.ts';
+import { type Move, mapMove } from './exchange.ts';
 import type { Node, Value } from './graph.ts';
 import { type DispatchSpec, foldGrid, type Lowering, type Operand, type Scratch, type Slice, type Window } from './op.ts';
 import type { BufferRef, Command } from './plan.ts';
@@ -24,7 +25,10 @@ export class LoweringContext implements Lowering {
   private readonly homeOf: (v: Value) => number;
   private node: Node | null = null;
   private at = 0;
-  private pending: { spec: DispatchSpec }[] = [];
+  private pending: ({ spec: DispatchSpec } | { command: PendingCommand })[] = [];
+  private exchanges = 0;
+  /** The collective that each value comes from, by the value's memory. */
+  private readonly arriving = new Map<number, number>();
 
   constructor(facts: DeviceFacts, homeOf: (v: Value) => number) {
     this.facts = facts;
@@ -40,8 +44,8 @@ export class LoweringContext implements Lowering {
     node.op.lower(this, node);
     // The node's cost is split over its launches where they do not say their own.
     const cost = node.op.cost(node);
-    const silent = this.pending.filter((p) => p.spec.flops === undefined).length;
-    for (const { spec } of this.pending) this.commands.push(this.finish(spec, node, cost, silent));
+    const silent = this.pending.filter((p) => 'spec' in p && p.spec.flops === undefined).length;
+    for (const p of this.pending) this.commands.push('spec' in p ? this.finish(p.spec, node, cost, silent) : p.command);
   }
 
   private finish(spec: DispatchSpec, node: Node, cost: { flops: number; bytes: number }, silent: number): PendingCommand {
@@ -126,6 +130,37 @@ export class LoweringContext implements Lowering {
         return { kind: 'clear', ref: part ? { buffer: ref.buffer, offset: ref.offset + part.offset, bytes: part.bytes } : ref };
       },
     });
+  }
+
+  exchange(move: Move<Slice>): number {
+    const id = this.exchanges++;
+    const node = this.node?.op.name ?? '';
+    this.pending.push({
+      command: {
+        resolve: (refOf, scratchRef) => {
+          const resolved = mapMove(move, (slice): BufferRef => {
+            const whole = isScratch(slice.of) ? scratchRef(slice.of) : refOf(slice.of);
+            return { buffer: whole.buffer, offset: whole.offset + slice.offset, bytes: slice.bytes };
+          });
+          return { kind: 'exchange', id, move: resolved, node };
+        },
+      },
+    });
+    return id;
+  }
+
+  await(id: number): void {
+    this.pending.push({ command: { resolve: () => ({ kind: 'await', id }) } });
+  }
+
+  begin(value: Value, id: number): void {
+    this.arriving.set(this.homeOf(value), id);
+  }
+
+  end(value: Value): void {
+    const id = this.arriving.get(this.homeOf(value));
+    if (id === undefined) throw new ScionError('internal', `${this.node?.op.name}: nothing was begun for ${typeName(value)}`);
+    this.await(id);
   }
 
   scratch(bytes: number): Scratch {

@@ -5,6 +5,7 @@
 
 import type { Switches } from '../gpu/expand.ts';
 import type { DeviceFacts } from '../gpu/facts.ts';
+import type { Move } from './exchange.ts';
 import type { Attrs, Node, Value } from './graph.ts';
 import type { Shape, TensorType } from './types.ts';
 
@@ -73,6 +74,13 @@ export interface Lowering {
   rows(of: Value | Scratch, rowBytes: number, row: number, rows: number): Slice;
   /** True if output `index` adds to what its memory holds. */
   accumulates(index: number): boolean;
+  /** Begins a collective after the launches so far; gives its number. Its memory must rest until it has been awaited. */
+  exchange(move: Move<Slice>): number;
+  /** Waits for a collective: launches that follow find its bytes in place. */
+  await(id: number): void;
+  /** Notes that this value is on its way in a collective; `end` of the same value awaits that. */
+  begin(value: Value, id: number): void;
+  end(value: Value): void;
 }
 
 /** What `grad` works with: adjoints in, contributions out. */
@@ -131,6 +139,8 @@ export interface Op {
   readonly inPlace?: readonly (readonly [number, number])[];
   /** [output, input] pairs that always share memory: the op updates a state. */
   readonly updates?: readonly (readonly [number, number])[];
+  /** True if it is done for what it does elsewhere (a part in a collective), and so never dropped. */
+  readonly effects?: boolean;
   /** True if recomputing it is cheap beside storing its output (norms, rotations, activations). */
   readonly cheap?: boolean;
 }

@@ -7,11 +7,12 @@ import { invariant, ScionError } from '../base/errors.ts';
 import { expandKernel, type SourceOf, type Switches } from '../gpu/expand.ts';
 import type { DeviceFacts } from '../gpu/facts.ts';
 import { assignArena, type Interval } from './arena.ts';
+import { EXCHANGE_BYTES, type Move, sentRanges } from './exchange.ts';
 import { CONSTANT, DATA, type Graph, isLeaf, type Node, rootOf, STATE, type Value } from './graph.ts';
 import { LoweringContext } from './lowering.ts';
 import type { Grid, ParamValue } from './op.ts';
 import type { States } from './states.ts';
-import { BINDING_ALIGN, byteSize, type DType, roundUp, type Shape, typeName } from './types.ts';
+import { BINDING_ALIGN, byteSize, type DType, dtypeBytes, roundUp, type Shape, typeName } from './types.ts';
 
 /** Part of a named buffer. */
 export interface BufferRef {
@@ -38,7 +39,10 @@ export type Command =
       readonly flops: number;
       readonly bytes: number;
     }
-  | { readonly kind: 'clear'; readonly ref: BufferRef };
+  | { readonly kind: 'clear'; readonly ref: BufferRef }
+  /** Begins a collective beside the commands that follow, up to the `await` of its number. */
+  | { readonly kind: 'exchange'; readonly id: number; readonly move: Move<BufferRef>; readonly node: string }
+  | { readonly kind: 'await'; readonly id: number };
 
 /** A tensor the host uploads or reads. */
 export interface Slot {
@@ -72,6 +76,10 @@ export interface Plan {
   readonly dataBytes: number;
   readonly uniformBytes: number;
   readonly stagingBytes: number;
+  /** Bytes through which collectives leave the device; shared by the programs of a session. */
+  readonly exchangeBytes: number;
+  /** It takes part in collectives: every rank runs it equally often, by `runWith`. */
+  readonly communicates: boolean;
   readonly lifetimes: readonly Lifetime[];
   readonly sequence: readonly { op: string; segment: string; phase: string }[];
   readonly flops: number;
@@ -100,7 +108,7 @@ function liveNodes(graph: Graph, outputs: readonly Value[]): Node[] {
     stack.push(node);
   };
   for (const v of outputs) reach(v.node);
-  for (const node of graph.nodes) if (!isLeaf(node) && node.outputs.some((o) => rootOf(o).node.op === STATE)) reach(node);
+  for (const node of graph.nodes) if (!isLeaf(node) && (node.op.effects || node.outputs.some((o) => rootOf(o).node.op === STATE))) reach(node);
   for (let node = stack.pop(); node; node = stack.pop()) {
     for (const input of node.inputs) reach(input.node);
     for (const base of node.into) if (base) reach(base.node);
@@ -228,10 +236,11 @@ export function planGraph(graph: Graph, options: PlanOptions): Plan {
       leafRefs.set(v.id, ref);
       constantBytes += bytes;
     } else if (node.attrs.buffer !== undefined) {
-      leafRefs.set(v.id, { buffer: name, offset: 0, bytes: byteSize(v) });
+      leafRefs.set(v.id, { buffer: name, offset: Number(node.attrs.from ?? 0) * dtypeBytes(v.dtype), bytes: byteSize(v) });
     } else {
       invariant(graph.states, 'a state leaf needs states');
       const place = graph.states.place(name);
+      invariant(!graph.states.buffer(place.buffer)?.sharded, `state ${name} lies whole on this rank`);
       leafRefs.set(v.id, { buffer: place.buffer, offset: place.offset, bytes: place.bytes });
     }
   }
@@ -258,12 +267,20 @@ export function planGraph(graph: Graph, options: PlanOptions): Plan {
     arena: arena.pages,
     dataBytes,
     uniformBytes: commands.filter((c) => c.kind === 'dispatch').length * UNIFORM_STRIDE,
+    exchangeBytes: exchangeBytes(commands),
+    communicates: commands.some((c) => c.kind === 'exchange'),
     stagingBytes: slots.reduce((sum, s) => sum + roundUp(s.ref.bytes, 8), 0),
     lifetimes: intervals.map((x, i) => ({ name: x.name, kind: x.kind, bytes: x.bytes, ...arena.places[i], from: x.from, to: x.to })),
     sequence: sequence.map((n) => ({ op: n.op.name, segment: n.segment, phase: n.phase })),
     flops: sequence.reduce((sum, n) => sum + n.op.cost(n).flops, 0),
     facts,
   };
+}
+
+/** Bytes of the buffer through which the collectives of a plan leave the device. */
+function exchangeBytes(commands: readonly Command[]): number {
+  const sizes = commands.flatMap((c) => (c.kind === 'exchange' ? [sentRanges(c.move).reduce((sum, r) => sum + r.bytes, 0)] : []));
+  return roundUp(Math.min(EXCHANGE_BYTES, Math.max(0, ...sizes)), BINDING_ALIGN);
 }
 
 /** Refuses at plan time what WebGPU would refuse (or worse, drop) at run time. */

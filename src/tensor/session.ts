@@ -8,6 +8,7 @@ import { floatToHalf, fromHalfBits } from '../base/half.ts';
 import type { GpuDevice, Pipeline } from '../gpu/device.ts';
 import { resolveGrid, writeParams } from '../gpu/params.ts';
 import type { Profiler } from '../gpu/profiler.ts';
+import { type DeviceRange, type Exchange, mapMove } from './exchange.ts';
 import type { StepScalars } from './op.ts';
 import { type BufferRef, type Command, type Plan, UNIFORM_STRIDE } from './plan.ts';
 import type { States } from './states.ts';
@@ -58,10 +59,13 @@ export function memoryOf(plans: readonly Plan[], shared: ReadonlySet<string> = n
   const constants = constantLayout(plans).bytes;
   const data = plans.reduce((sum, p) => sum + p.dataBytes, 0);
   const uniforms = plans.reduce((sum, p) => sum + p.uniformBytes, 0);
-  const staging = plans.reduce((sum, p) => sum + p.stagingBytes, 0) + transferBytes([...seen]);
+  const staging = plans.reduce((sum, p) => sum + p.stagingBytes, 0) + transferBytes([...seen]) + exchangeBytes(plans);
   const total = Object.values(states).reduce((a, b) => a + b, 0) + arena + constants + data + uniforms + staging;
   return { states, arena, constants, data, uniforms, staging, total };
 }
+
+/** Bytes of the buffer through which the collectives of a session leave the device. */
+const exchangeBytes = (plans: readonly Plan[]): number => Math.max(0, ...plans.map((p) => p.exchangeBytes));
 
 /** Constants of all plans, those of equal name and content stored once. */
 function constantLayout(plans: readonly Plan[]): {
@@ -91,8 +95,8 @@ function constantLayout(plans: readonly Plan[]): {
 export class Program {
   readonly plan: Plan;
   private readonly session: Session;
-  private readonly device: GpuDevice;
-  private readonly launches: (Launch | Extract<Command, { kind: 'clear' }>)[] = [];
+  readonly device: GpuDevice;
+  private readonly launches: (Launch | Exclude<Command, { kind: 'dispatch' }>)[] = [];
   private readonly uniforms: GPUBuffer | null;
   private readonly uniformBytes: ArrayBuffer;
   private readonly dynamic: Launch[] = [];
@@ -114,7 +118,7 @@ export class Program {
     let slot = 0;
     const words = new DataView(this.uniformBytes);
     for (const command of plan.commands) {
-      if (command.kind === 'clear') {
+      if (command.kind !== 'dispatch') {
         this.launches.push(command);
         continue;
       }
@@ -166,57 +170,76 @@ export class Program {
     if (this.dataBuffer) this.device.raw.queue.writeBuffer(this.dataBuffer, 0, this.dataBytes);
   }
 
-  /** Uploads step data, encodes and submits once. Gives back nothing; use `read` for outputs. A profiler gets a pass for each launch. */
-  run(feeds: Feeds = {}, scalars: StepScalars = {}, profiler?: Profiler): void {
+  /** Uploads step data and the uniforms that depend on the step's scalars. */
+  private upload(feeds: Feeds, scalars: StepScalars): void {
     this.device.check();
     invariant(!this.reading, `${this.plan.name} runs while its outputs are being read`);
     this.fill(feeds);
-    if (this.dynamic.length > 0 && this.uniforms) {
-      const words = new DataView(this.uniformBytes);
-      for (const { command, pipeline, slot } of this.dynamic) writeParams(words, slot * UNIFORM_STRIDE, pipeline.kernel.params, command.params, scalars);
-      const from = this.dynamic[0].slot * UNIFORM_STRIDE;
-      const to = (this.dynamic[this.dynamic.length - 1].slot + 1) * UNIFORM_STRIDE;
-      this.device.raw.queue.writeBuffer(this.uniforms, from, this.uniformBytes, from, to - from);
-    }
-    const encoder = this.device.raw.createCommandEncoder({ label: this.plan.name });
-    let pass: GPUComputePassEncoder | null = null;
-    let bound: GPUComputePipeline | null = null;
+    if (this.dynamic.length === 0 || !this.uniforms) return;
+    const words = new DataView(this.uniformBytes);
+    for (const { command, pipeline, slot } of this.dynamic) writeParams(words, slot * UNIFORM_STRIDE, pipeline.kernel.params, command.params, scalars);
+    const from = this.dynamic[0].slot * UNIFORM_STRIDE;
+    const to = (this.dynamic[this.dynamic.length - 1].slot + 1) * UNIFORM_STRIDE;
+    this.device.raw.queue.writeBuffer(this.uniforms, from, this.uniformBytes, from, to - from);
+  }
+
+  /** Uploads step data, encodes and submits once. Gives back nothing; use `read` for outputs. A profiler gets a pass for each launch. */
+  run(feeds: Feeds = {}, scalars: StepScalars = {}, profiler?: Profiler): void {
+    this.upload(feeds, scalars);
+    const encoding = new Encoding(this, scalars, profiler);
     for (const launch of this.launches) {
-      if ('kind' in launch) {
-        pass?.end();
-        pass = null;
-        const { buffer, offset } = this.session.locate(launch.ref, this.plan);
-        encoder.clearBuffer(buffer, offset, roundUp(launch.ref.bytes, 4));
-        continue;
-      }
-      if (profiler) {
-        pass?.end();
-        pass = null;
-      }
-      if (!pass) {
-        pass = encoder.beginComputePass(profiler ? { timestampWrites: profiler.next() } : undefined);
-        bound = null;
-      }
-      if (bound !== launch.pipeline.pipeline) {
-        bound = launch.pipeline.pipeline;
-        pass.setPipeline(bound);
-      }
-      pass.setBindGroup(0, launch.group);
-      const [x, y, z] = resolveGrid(launch.command.grid, scalars);
-      pass.dispatchWorkgroups(x, y, z);
-      this.device.created.dispatches++;
+      if ('kind' in launch && launch.kind !== 'clear') throw new ScionError('internal', `${this.plan.name} takes part in collectives: it needs runWith`);
+      encoding.add(launch);
     }
-    pass?.end();
-    profiler?.resolve(encoder);
+    this.device.submit([this.finish(encoding)]);
+  }
+
+  /**
+   * As `run` for a program with collectives: submits up to each, and goes on with what stands behind it while it is carried out.
+   * Resolves once everything is submitted.
+   */
+  async runWith(exchange: Exchange, feeds: Feeds = {}, scalars: StepScalars = {}): Promise<void> {
+    this.upload(feeds, scalars);
+    const flying = new Map<number, Promise<void>>();
+    let encoding = new Encoding(this, scalars);
+    const flush = (): void => {
+      if (encoding.empty) return;
+      this.device.submit([encoding.end().finish()]);
+      encoding = new Encoding(this, scalars);
+    };
+    for (const launch of this.launches) {
+      if (!('kind' in launch) || launch.kind === 'clear') encoding.add(launch);
+      else if (launch.kind === 'exchange') {
+        flush();
+        const flight = exchange.run(mapMove(launch.move, (ref): DeviceRange => ({ ...this.locate(ref), bytes: ref.bytes })));
+        // It is awaited below; until then its failure is no unhandled one.
+        flight.catch(() => undefined);
+        flying.set(launch.id, flight);
+      } else {
+        // What was encoded since the collective began works beside it.
+        flush();
+        await flying.get(launch.id);
+      }
+    }
+    this.device.submit([this.finish(encoding)]);
+  }
+
+  /** Buffer and offset of a reference. */
+  locate(ref: BufferRef): { buffer: GPUBuffer; offset: number } {
+    return ref.buffer === 'data' ? { buffer: this.dataBuffer as GPUBuffer, offset: ref.offset } : this.session.locate(ref, this.plan);
+  }
+
+  /** Ends the encoding with the copies of the outputs. */
+  private finish(encoding: Encoding): GPUCommandBuffer {
+    const encoder = encoding.end();
     let at = 0;
     for (const output of this.plan.outputs) {
       invariant(this.staging, 'staging exists');
-      const { buffer, offset } =
-        output.ref.buffer === 'data' ? { buffer: this.dataBuffer as GPUBuffer, offset: output.ref.offset } : this.session.locate(output.ref, this.plan);
+      const { buffer, offset } = this.locate(output.ref);
       encoder.copyBufferToBuffer(buffer, offset, this.staging, at, roundUp(output.ref.bytes, 4));
       at += roundUp(output.ref.bytes, 8);
     }
-    this.device.submit([encoder.finish()]);
+    return encoder.finish();
   }
 
   /** Waits for the last run and reads its outputs, or one of them alone. */
@@ -247,6 +270,59 @@ export class Program {
 
   destroy(): void {
     for (const buffer of [this.uniforms, this.dataBuffer, this.staging]) if (buffer) this.device.destroyBuffer(buffer);
+  }
+}
+
+/** Commands on their way into one submit, in as few passes as they allow. */
+class Encoding {
+  empty = true;
+  private readonly program: Program;
+  private readonly scalars: StepScalars;
+  private readonly profiler: Profiler | undefined;
+  private readonly encoder: GPUCommandEncoder;
+  private pass: GPUComputePassEncoder | null = null;
+  private bound: GPUComputePipeline | null = null;
+
+  constructor(program: Program, scalars: StepScalars, profiler?: Profiler) {
+    this.program = program;
+    this.scalars = scalars;
+    this.profiler = profiler;
+    this.encoder = program.device.raw.createCommandEncoder({ label: program.plan.name });
+  }
+
+  add(launch: Launch | Extract<Command, { kind: 'clear' }>): void {
+    this.empty = false;
+    if ('kind' in launch) {
+      this.endPass();
+      const { buffer, offset } = this.program.locate(launch.ref);
+      this.encoder.clearBuffer(buffer, offset, roundUp(launch.ref.bytes, 4));
+      return;
+    }
+    if (this.profiler) this.endPass();
+    if (!this.pass) {
+      this.pass = this.encoder.beginComputePass(this.profiler ? { timestampWrites: this.profiler.next() } : undefined);
+      this.bound = null;
+    }
+    if (this.bound !== launch.pipeline.pipeline) {
+      this.bound = launch.pipeline.pipeline;
+      this.pass.setPipeline(this.bound);
+    }
+    this.pass.setBindGroup(0, launch.group);
+    const [x, y, z] = resolveGrid(launch.command.grid, this.scalars);
+    this.pass.dispatchWorkgroups(x, y, z);
+    this.program.device.created.dispatches++;
+  }
+
+  private endPass(): void {
+    this.pass?.end();
+    this.pass = null;
+  }
+
+  /** The encoder, with no pass open. */
+  end(): GPUCommandEncoder {
+    this.endPass();
+    this.profiler?.resolve(this.encoder);
+    return this.encoder;
   }
 }
 
@@ -283,6 +359,8 @@ export class Session {
   private readonly constants: GPUBuffer | null;
   private readonly constantOffsets: Map<string, number>;
   private readonly transfer: GPUBuffer | null;
+  /** Where collectives leave the device, in sessions that have any. */
+  readonly exchangeStaging: GPUBuffer | null;
 
   /**
    * Allocates for all plans. `share` takes over, without a copy, those state buffers of another session on the same
@@ -296,6 +374,8 @@ export class Session {
     for (const p of list) invariant(!p.states || p.states === this.states, 'all programs of a session share one set of states');
     const taken = new Set<string>();
     for (const b of this.states?.buffers() ?? []) {
+      // A rank may hold nothing of a small buffer.
+      if (b.bytes === 0) continue;
       const shared = options.share?.stateBuffers.get(b.key);
       if (shared) taken.add(b.key);
       this.stateBuffers.set(b.key, shared ?? device.createBuffer(`state ${b.key}`, roundUp(b.bytes, 256), USAGE.storage | USAGE.copySrc | USAGE.copyDst));
@@ -324,6 +404,8 @@ export class Session {
     }
     const transfer = transferBytes([this.states]);
     this.transfer = transfer > 0 ? device.createBuffer('transfer', transfer, USAGE.mapRead | USAGE.copyDst) : null;
+    const exchange = exchangeBytes(list);
+    this.exchangeStaging = exchange > 0 ? device.createBuffer('exchange', exchange, USAGE.mapRead | USAGE.copyDst) : null;
     this.memory = memoryOf(list, taken);
     this.programs = Object.fromEntries(Object.entries(plans).map(([name, plan]) => [name, new Program(this, plan)]));
   }
@@ -357,8 +439,23 @@ export class Session {
     this.writeBytes(place.buffer, place.offset, bytes);
   }
 
-  /** Writes raw bytes into a state buffer; length is rounded up to a word with zeros. */
+  /**
+   * Writes raw bytes into a state buffer, at an offset of its whole layout; length is rounded up to a word with zeros. Of a
+   * sharded buffer only what lies on this rank is written.
+   */
   writeBytes(key: string, offset: number, bytes: Uint8Array): void {
+    const spec = this.states?.buffer(key);
+    if (spec?.sharded) {
+      const first = spec.from * dtypeBytes(spec.dtype);
+      const from = Math.max(offset, first);
+      const to = Math.min(offset + bytes.length, first + spec.bytes);
+      if (from < to) this.writeHeld(key, from - first, bytes.subarray(from - offset, to - offset));
+      return;
+    }
+    this.writeHeld(key, offset, bytes);
+  }
+
+  private writeHeld(key: string, offset: number, bytes: Uint8Array): void {
     const buffer = this.stateBuffers.get(key);
     invariant(buffer, `state buffer ${key} exists`);
     let whole = bytes;
@@ -369,17 +466,21 @@ export class Session {
     this.device.raw.queue.writeBuffer(buffer, offset, whole.buffer as ArrayBuffer, whole.byteOffset, whole.byteLength);
   }
 
-  /** Reads raw bytes of a state buffer through the transfer buffer, in pieces. */
+  /** Reads raw bytes of a state buffer, at an offset of its whole layout, through the transfer buffer, in pieces. They must lie on this rank. */
   async readBytes(key: string, offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
     const buffer = this.stateBuffers.get(key);
-    invariant(buffer, `state buffer ${key} exists`);
+    const spec = this.states?.buffer(key);
+    const first = spec?.sharded ? spec.from * dtypeBytes(spec.dtype) : 0;
+    invariant(!spec?.sharded || (offset >= first && offset + length <= first + spec.bytes), `bytes ${offset} to ${offset + length} of ${key} are on this rank`);
     const out = new Uint8Array(length);
+    if (length === 0) return out;
+    invariant(buffer, `state buffer ${key} exists`);
     invariant(this.transfer, 'a session with states has a transfer buffer');
     const step = this.transfer.size;
     for (let at = 0; at < length; at += step) {
       const n = Math.min(step, length - at);
       const encoder = this.device.raw.createCommandEncoder();
-      encoder.copyBufferToBuffer(buffer, offset + at, this.transfer, 0, roundUp(n, 4));
+      encoder.copyBufferToBuffer(buffer, offset - first + at, this.transfer, 0, roundUp(n, 4));
       this.device.submit([encoder.finish()]);
       await this.device.guard(this.transfer.mapAsync(1, 0, roundUp(n, 4)), `reading state ${key}`);
       out.set(new Uint8Array(this.transfer.getMappedRange(0, roundUp(n, 4)), 0, n), at);
@@ -414,6 +515,7 @@ export class Session {
     for (const page of this.pages) this.device.destroyBuffer(page);
     if (this.constants) this.device.destroyBuffer(this.constants);
     if (this.transfer) this.device.destroyBuffer(this.transfer);
+    if (this.exchangeStaging) this.device.destroyBuffer(this.exchangeStaging);
     for (const [key, b] of this.stateBuffers) if (!this.shared.has(key)) this.device.destroyBuffer(b);
   }
 }

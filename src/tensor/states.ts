@@ -5,6 +5,7 @@
  * legal binding offset in f32 and in f16 and all kinds of one group share one layout.
  */
 import { invariant, ScionError } from '../base/errors.ts';
+import { shardBounds } from '../comm/collectives.ts';
 import type { DeviceFacts } from '../gpu/facts.ts';
 import { byteSize, type DType, dtypeBytes, roundUp, type Shape, sizeOf, type TensorType, typeName } from './types.ts';
 
@@ -26,15 +27,28 @@ export interface StateBuffer {
   readonly kind: StateKind;
   readonly group: string;
   readonly dtype: DType;
-  /** Elements including the gaps between tensors. */
+  /** Elements on this rank, including the gaps between tensors. */
   readonly elements: number;
   readonly bytes: number;
+  /** True where this rank holds the elements from `from` on alone, of `whole` in all. */
+  readonly sharded: boolean;
+  readonly from: number;
+  readonly whole: number;
+}
+
+/** Which states are cut over the ranks of an axis (ZeRO), and where this rank stands on it. */
+export interface Sharding {
+  readonly axis: string;
+  readonly ranks: number;
+  readonly rank: number;
+  /** True for the kinds of a group that are cut; `half`: the group has 16-bit copies beside its f32 masters. */
+  cuts(kind: StateKind, group: string, half: boolean): boolean;
 }
 
 /** Where a state lies. */
 export interface StatePlace {
   readonly buffer: string;
-  /** Bytes from the buffer's start. */
+  /** Bytes from the start of the buffer's whole layout. */
   readonly offset: number;
   readonly bytes: number;
 }
@@ -47,6 +61,8 @@ export class States {
   private readonly places = new Map<string, StatePlace>();
   private readonly buffersByKey = new Map<string, StateBuffer>();
   private frozen = false;
+  /** How states are cut over ranks; null where each lies whole. */
+  sharding: Sharding | null = null;
 
   declare(name: string, kind: StateKind, group: string, shape: Shape, dtype: DType = 'f32'): StateSpec {
     invariant(!this.frozen, `state "${name}" declared after freeze`);
@@ -56,16 +72,22 @@ export class States {
     return spec;
   }
 
-  /** Lays out all buffers under a device's limits. */
-  freeze(facts: DeviceFacts): this {
+  /** Lays out all buffers under a device's limits; with `sharding` only this rank's elements of what it cuts. */
+  freeze(facts: DeviceFacts, sharding: Sharding | null = null): this {
     invariant(!this.frozen, 'states are frozen already');
     this.frozen = true;
+    this.sharding = sharding;
+    const halves = new Set([...this.specs.values()].filter((s) => s.kind === 'weight').map((s) => s.group));
     const open = new Map<string, { part: number; elements: number; names: string[]; dtype: DType; kind: StateKind; group: string }>();
     const close = (id: string) => {
       const at = open.get(id);
       if (!at) return;
       const key = `${id}/${at.part}`;
-      this.buffersByKey.set(key, { key, kind: at.kind, group: at.group, dtype: at.dtype, elements: at.elements, bytes: at.elements * dtypeBytes(at.dtype) });
+      const { kind, group, dtype, elements: whole } = at;
+      const sharded = sharding?.cuts(kind, group, halves.has(group)) ?? false;
+      const bounds = sharded && sharding ? shardBounds(whole, sharding.ranks) : [0, whole];
+      const [from, to] = sharded && sharding ? [bounds[sharding.rank], bounds[sharding.rank + 1]] : bounds;
+      this.buffersByKey.set(key, { key, kind, group, dtype, elements: to - from, bytes: (to - from) * dtypeBytes(dtype), sharded, from, whole });
     };
     for (const spec of this.specs.values()) {
       const id = `${spec.kind}/${spec.group}`;

@@ -9,22 +9,24 @@ import type { LlamaConfig } from '../nn/config.ts';
 import { headParameter, makeLinear, weight } from '../nn/linear.ts';
 import { type LlamaInputs, llamaHidden } from '../nn/llama.ts';
 import { hasOffBlocks, type LoraSpec, listLora, loraParameters } from '../nn/lora.ts';
-import { declareModel, gradName, type Precision } from '../nn/parameters.ts';
-import { decaysByDefault, groupOfTrained, isPartGroup, type RowRun, type Trainable, type TrainedRows, trainedRows } from '../nn/trainable.ts';
+import { declareModel, gradName, type Precision, weightName } from '../nn/parameters.ts';
+import { groupOfTrained, type Trainable, type TrainedRows, trainedRows } from '../nn/trainable.ts';
+import { type GradientCut, gatherAgain, gatherAhead, gatherSharded, reduceSharded, zeros } from '../shard/passes.ts';
+import { axisOf, checkPlace, type Place, zeroSharding } from '../shard/place.ts';
 import { differentiate } from '../tensor/autodiff.ts';
 import { Graph, type Value, view } from '../tensor/graph.ts';
-import { type AdamWAttrs, adamw, type SgdAttrs, sgd } from '../tensor/ops/adamw.ts';
-import { blockMask } from '../tensor/ops/block_mask.ts';
-import { ema } from '../tensor/ops/ema.ts';
+import type { AdamWAttrs, SgdAttrs } from '../tensor/ops/adamw.ts';
 import { fusedLoss, linearCrossEntropy } from '../tensor/ops/linear_cross_entropy.ts';
 import { addTypeLosses } from '../tensor/ops/loss_by_type.ts';
 import type { Stream } from '../tensor/ops/random.ts';
-import { addLosses, finishStep, lossSeed, STEP_RING, STEP_WORDS } from '../tensor/ops/step_state.ts';
-import { zero } from '../tensor/ops/zero.ts';
+import { addLosses, lossSeed, STEP_WORDS } from '../tensor/ops/step_state.ts';
 import { type Plan, planGraph } from '../tensor/plan.ts';
 import { type RecomputePolicy, recompute } from '../tensor/recompute.ts';
 import { type MemoryUse, memoryOf } from '../tensor/session.ts';
 import { States } from '../tensor/states.ts';
+import { traceUpdate } from './update.ts';
+
+export { BIAS_ENTRIES } from './update.ts';
 
 /** How a step updates; decay applies to the layers' matrices and their adapters (`decayAll`: to everything). */
 export type OptimizerSpec = ({ readonly kind: 'adamw' } & Omit<AdamWAttrs, 'rate' | 'runs'>) | ({ readonly kind: 'sgd' } & Omit<SgdAttrs, 'rate' | 'runs'>);
@@ -93,9 +95,6 @@ function trainingOf(setup: TrainSetup): Training {
 /** AdamW as LLaMA was trained (Touvron et al. 2023): betas 0.9 and 0.95, decay 0.1. */
 export const LLAMA_ADAMW: OptimizerSpec = { kind: 'adamw', beta1: 0.9, beta2: 0.95, epsilon: 1e-8, decay: 0.1 };
 
-/** Entries of the bias-correction table: one more than steps between two readbacks. */
-export const BIAS_ENTRIES = STEP_RING + 1;
-
 /** The state that holds the losses by type of data. */
 export const TYPE_SUMS = 'step:types';
 
@@ -140,7 +139,7 @@ function trainedNames(states: States): string[] {
 }
 
 /** Forward and backward of one micro. Step scalars `weight`: 1 / labels of the whole step; `stream`: what dropout and noise draw from, new with each micro. */
-export function traceMicro(states: States, setup: TrainSetup): Graph {
+export function traceMicro(states: States, setup: TrainSetup, place: Place | null = null): Graph {
   const g = new Graph(states);
   const { sort, random } = trainingOf(setup);
   const leaves = batchLeaves(g, setup.batch, setup.tokens, sort);
@@ -148,9 +147,16 @@ export function traceMicro(states: States, setup: TrainSetup): Graph {
   const losses = batchLoss(g, setup, { ...leaves, noise }, random ?? undefined);
   const step = g.state('step');
   const seed = lossSeed(step, setup.batch * setup.tokens, { step: 'weight' });
+  const at = place ? axisOf(place, 'dp') : null;
+  const joined = at ? gatherSharded(g, at) : null;
   // Only what learns is a target: no gradient of anything else is made, and the backward pass ends at the lowest of them.
-  const targets = trainedNames(states).map((name) => ({ by: weight(g, name), into: g.state(gradName(name)) }));
-  differentiate(g, [{ value: losses.loss, adjoint: seed }], targets);
+  const names = trainedNames(states);
+  const cut = place !== null && at !== null && at.ranks > 1 && place.zero >= 2;
+  const targets = names.map((name) => {
+    const by = joined?.get(leafName(states, name)) ?? weight(g, name);
+    return { by, into: cut ? (by.dtype === 'f32' ? null : zeros(g, by.shape)) : g.state(gradName(name)) };
+  });
+  const adjoints = differentiate(g, [{ value: losses.loss, adjoint: seed }], targets);
   const { nll } = fusedLoss(g, losses);
   addLosses(nll, leaves.labels, step, setup.model.vocabSize);
   if (setup.lossTypes) {
@@ -158,75 +164,38 @@ export function traceMicro(states: States, setup: TrainSetup): Graph {
     addTypeLosses(nll, leaves.labels, types, g.state(TYPE_SUMS), setup.model.vocabSize);
   }
   recompute(g, setup.recompute);
+  if (at && cut) reduceSharded(g, gradientCuts(setup, names, adjoints), at);
+  joinAhead(g);
   return g;
 }
 
-/** Runs of elements that learn in a buffer of parameters that learn in part, and the runs between them. */
-function runsOfBuffer(states: States, key: string, elements: number, rows: TrainedRows): { learn: RowRun[]; rest: RowRun[] } {
-  const learn: RowRun[] = [];
-  for (const spec of states.all()) {
-    if (spec.kind !== 'param') continue;
-    const place = states.place(spec.name);
-    if (place.buffer !== key) continue;
-    const width = spec.shape[1] ?? 1;
-    const base = place.offset / 4;
-    for (const { from, to } of rows.get(spec.name) ?? []) learn.push({ from: base + from * width, to: base + to * width });
-  }
-  const ends = [0, ...learn.flatMap(({ from, to }) => [from, to]), elements];
-  const rest: RowRun[] = [];
-  for (let i = 0; i < ends.length; i += 2) if (ends[i] < ends[i + 1]) rest.push({ from: ends[i], to: ends[i + 1] });
-  return { learn, rest };
+/** The state that the forward pass reads a parameter from. */
+const leafName = (states: States, name: string): string => (states.get(weightName(name)) ? weightName(name) : name);
+
+/** Parameters that are joined: again for each layer that uses them, and a layer ahead. */
+function joinAhead(g: Graph): void {
+  gatherAgain(g);
+  gatherAhead(g);
 }
 
-/** The optimizer's part of a step. Step scalars `lr` and `biasBase`; data `bias`. */
-export function traceUpdate(states: States, setup: TrainSetup): Graph {
-  const g = new Graph(states);
-  return g.phase('update', () => {
-    const { optimizer, lora } = setup;
-    const { rows } = trainingOf(setup);
-    const buffers = states.buffers().filter((b) => b.kind === 'grad');
-    const keyOf = (kind: string, key: string): string => key.replace(/^grad/, kind);
-    const of = (kind: string, key: string): Value => g.stateBuffer(keyOf(kind, key));
-    const runs = buffers.map((b) => (isPartGroup(b.group) ? runsOfBuffer(states, keyOf('param', b.key), b.elements, rows) : null));
-    // What does not learn must not count in the norm either.
-    for (const m of lora ? listLora(setup.model, lora) : []) {
-      if (hasOffBlocks(m)) {
-        const blocks = m.views.map((v) => ({ from: v.row, to: v.row + v.shape[0] }));
-        blockMask(g.state(gradName(m.b.name)), lora?.rank ?? 0, blocks);
-      }
-    }
-    const grads = buffers.map((b, i) => (runs[i]?.rest ?? []).reduce((grad, run) => zero(grad, run), g.stateBuffer(b.key)));
-    const bias = g.data('bias', [2 * BIAS_ENTRIES], 'f32');
-    const step = finishStep(g.state('step'), bias, grads, {
-      clip: setup.clip,
-      lr: { step: 'lr' },
-      biasBase: { step: 'biasBase' },
-      dynamicScale: setup.precision === 'mixed',
-      growthInterval: setup.growthInterval ?? 1000,
-      maxScale: setup.maxLossScale ?? 65536,
-      ceiling: setup.outlier ? { step: 'ceiling' } : 0,
-    });
-    buffers.forEach((b, i) => {
-      const decay = setup.decayAll || decaysByDefault(b.group) ? optimizer.decay : 0;
-      const half = states.buffer(keyOf('weight', b.key)) ? of('weight', b.key) : null;
-      const param = of('param', b.key);
-      const moment1 = of('moment1', b.key);
-      const learn = runs[i]?.learn.flatMap(({ from, to }) => [from, to]);
-      const [next] =
-        optimizer.kind === 'adamw'
-          ? adamw(param, grads[i], moment1, of('moment2', b.key), step, half, { ...optimizer, decay, runs: learn })
-          : sgd(param, grads[i], moment1, step, half, { ...optimizer, decay, runs: learn });
-      if (setup.ema !== undefined) ema(of('ema', b.key), next, step, setup.ema);
-    });
-    for (const grad of grads) zero(grad);
-    return g;
+/** Gradients that leave the micro as parts of a sum; what does not learn of a fused adapter is dropped before. */
+function gradientCuts({ model, lora }: TrainSetup, names: readonly string[], adjoints: readonly (Value | null)[]): GradientCut[] {
+  const masks = new Map(
+    (lora ? listLora(model, lora) : []).filter(hasOffBlocks).map((m) => [m.b.name, m.views.map((v) => ({ from: v.row, to: v.row + v.shape[0] }))]),
+  );
+  return names.flatMap((name, i) => {
+    const gradient = adjoints[i];
+    const blocks = masks.get(name);
+    return gradient ? [{ state: gradName(name), gradient, ...(blocks && { mask: { rank: lora?.rank ?? 0, blocks } }) }] : [];
   });
 }
 
 /** Forward pass alone; output `nll` [N]. */
-export function traceEvaluate(states: States, setup: TrainSetup): { graph: Graph; nll: Value } {
+export function traceEvaluate(states: States, setup: TrainSetup, place: Place | null = null): { graph: Graph; nll: Value } {
   const graph = new Graph(states);
   const { nll } = batchLoss(graph, setup, batchLeaves(graph, setup.batch, setup.tokens, false));
+  if (place) gatherSharded(graph, axisOf(place, 'dp'));
+  joinAhead(graph);
   return { graph, nll };
 }
 
@@ -246,17 +215,19 @@ function declareTraining(setup: TrainSetup): States {
   return states;
 }
 
-/** Declares, lays out and plans everything a run needs on a device of these facts. */
-export function planTraining(setup: TrainSetup, facts: DeviceFacts): TrainPlans {
+/** Declares, lays out and plans everything a run needs on a device of these facts; with `place` what one rank of a mesh needs. */
+export function planTraining(setup: TrainSetup, facts: DeviceFacts, place: Place | null = null): TrainPlans {
+  if (place) checkPlace(place);
   const states = declareTraining(setup);
   states.declare('step', 'step', 'step', [STEP_WORDS], 'u32');
   // In the step state's buffer, right behind it: one readback gives both.
   if (setup.lossTypes) states.declare(TYPE_SUMS, 'step', 'step', [2 * setup.lossTypes], 'u32');
-  states.freeze(facts);
-  const evaluate = traceEvaluate(states, setup);
+  states.freeze(facts, place && zeroSharding(place));
+  const evaluate = traceEvaluate(states, setup, place);
+  const { rows } = trainingOf(setup);
   const plans = {
-    micro: planGraph(traceMicro(states, setup), { name: 'micro', facts }),
-    update: planGraph(traceUpdate(states, setup), { name: 'update', facts }),
+    micro: planGraph(traceMicro(states, setup, place), { name: 'micro', facts }),
+    update: planGraph(traceUpdate(states, setup, rows, place), { name: 'update', facts }),
     evaluate: planGraph(evaluate.graph, { name: 'evaluate', facts, outputs: { nll: evaluate.nll } }),
   };
   return { states, plans, memory: memoryOf(Object.values(plans)) };

@@ -38,9 +38,9 @@ export class Stepper {
   /** Steps enqueued since the state was set (skipped ones count). */
   attempted = 0;
   /** Steps whose record has been read. */
-  private recorded = 0;
+  protected recorded = 0;
   /** Adam's t as last read. */
-  private lastT = 0;
+  protected lastT = 0;
 
   constructor(device: GpuDevice, setup: TrainSetup, plans: TrainPlans) {
     this.device = device;
@@ -180,17 +180,32 @@ export class Stepper {
     this.session.programs.micro.run(feeds, { weight, segments, stream });
   }
 
-  /** Enqueues one step over these micros; `ceiling` as in `updateInputs`, heeded where the setup has `outlier`. */
-  step(micros: readonly Batch[], learningRate: number, ceiling = 0): void {
+  /** Labels of a step's micros. @throws ScionError where there is nothing to learn, or no room for one more record. */
+  protected labelsOf(micros: readonly Batch[]): number {
     if (this.room < 1) throw new ScionError('internal', `${STEP_RING} steps without reading records; call records()`);
     const labels = micros.reduce((sum, b) => sum + b.tokens, 0);
     if (labels === 0) throw new ScionError('input', 'a step has no label to learn from: all its tokens are padding or ignored');
+    return labels;
+  }
+
+  /** Number of a step's micro over the whole run. Counted from attempted steps, which a checkpoint keeps: a resumed run draws what it would have drawn. */
+  protected streamOf(micros: number, i: number): number {
+    return (this.attempted * micros + i) % 2 ** 32;
+  }
+
+  /** Enqueues one step over these micros; `ceiling` as in `updateInputs`, heeded where the setup has `outlier`. */
+  step(micros: readonly Batch[], learningRate: number, ceiling = 0): void {
+    const labels = this.labelsOf(micros);
     const { update } = this.session.programs;
-    // Counted from attempted steps, which a checkpoint keeps: a resumed run draws what it would have drawn.
-    for (const [i, batch] of micros.entries()) this.accumulate(batch, 1 / labels, (this.attempted * micros.length + i) % 2 ** 32);
+    for (const [i, batch] of micros.entries()) this.accumulate(batch, 1 / labels, this.streamOf(micros.length, i));
     const { feeds, scalars } = this.updateInputs(learningRate, ceiling);
     update.run(feeds, scalars);
     this.attempted++;
+  }
+
+  /** As `step`, for one device and for a rank, which waits for others on its way. */
+  async advance(micros: readonly Batch[], learningRate: number, ceiling = 0): Promise<void> {
+    this.step(micros, learningRate, ceiling);
   }
 
   /** Reads the records of all steps since the last call, and their losses by type of data where these are summed; one round trip. */

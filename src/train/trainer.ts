@@ -280,7 +280,7 @@ export class Trainer {
       const micros = await this.nextMicros();
       used += micros.reduce((sum, b) => sum + b.used, 0);
       places.push(micros[0]);
-      stepper.step(micros, learningRate(schedule, stepper.attempted), this.guard?.ceiling(stepper.attempted));
+      await stepper.advance(micros, learningRate(schedule, stepper.attempted), this.guard?.ceiling(stepper.attempted));
       enqueued++;
       const at = stepper.attempted;
       const due = (every: number) => every > 0 && at % every === 0;

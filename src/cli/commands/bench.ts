@@ -141,7 +141,7 @@ async function timeRow(device: GpuDevice, row: Row, budgetMs: number): Promise<T
     await run(1);
     const times = Math.max(1, Math.min(MOST_REPEATS, Math.ceil(SAMPLE_MS / (machine.now() - began))));
     const seconds = (await time(() => run(times), budgetMs)) / times;
-    const moved = plan.commands.reduce((sum, c) => sum + (c.kind === 'dispatch' ? c.bytes : c.ref.bytes), 0);
+    const moved = plan.commands.reduce((sum, c) => sum + (c.kind === 'dispatch' ? c.bytes : c.kind === 'clear' ? c.ref.bytes : 0), 0);
     return { name: row.name, shape: row.shape, seconds: seconds / row.launches, flopsPerSecond: plan.flops / seconds, bytesPerSecond: moved / seconds };
   } finally {
     session.destroy();

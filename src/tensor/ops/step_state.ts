@@ -3,8 +3,9 @@
  * of step records. It is one small tensor, part of the checkpoint; only the device knows whether a step
  * was skipped. Ops here add losses to it, seed the backward pass, and end the gradient half of a step.
  */
-import type { Scalar, Value } from '../graph.ts';
-import { foldGrid, type Op } from '../op.ts';
+import { BLOCK } from '../../comm/collectives.ts';
+import type { Graph, Scalar, Value } from '../graph.ts';
+import { foldGrid, type Lowering, type Op, type Scratch } from '../op.ts';
 import { scalarParam } from '../reference.ts';
 import { require_, sizeOf } from '../types.ts';
 
@@ -151,36 +152,86 @@ export interface StepFinishAttrs {
 }
 
 /** Blocks of 4,096 elements whose sums of squares are made apart and added in order. */
-export const NORM_BLOCK = 4096;
+export const NORM_BLOCK = BLOCK;
 
-/** Norm over all gradient buffers, clip factor, found-inf, loss scale, t and record. Inputs: step, bias table, gradients... */
+/** The sums of squares of the blocks of flat gradients, in block order, the first of each at its own number. */
+function lowerPartials(l: Lowering, grads: readonly Value[], first: readonly number[], partials: Value | Scratch): void {
+  for (const [i, grad] of grads.entries()) {
+    for (const w of l.windows(grad)) {
+      // Windows are powers of two of at least 4,096 elements, except under faked tiny limits: then blocks are cut there too.
+      const whole = l.windows(grad).length === 1;
+      l.dispatch({
+        kernel: 'optim/norm_partials',
+        bind: { G: whole ? grad : w.slice, PARTIALS: partials },
+        params: { n4: Math.ceil(w.rows / 4), block0: first[i] + Math.floor(w.row / NORM_BLOCK) },
+        grid: foldGrid(Math.ceil(blocksOf(w.rows) / 16)),
+      });
+    }
+  }
+}
+
+/** Blocks of so many elements. */
+export const blocksOf = (elements: number): number => Math.ceil(elements / NORM_BLOCK);
+
+/** Read as not finite, as the kernels do. */
+const NOT_FINITE = 3.4e38;
+
+/**
+ * Partial sums for a norm over gradients of which this rank holds a part. Inputs: gradients f32 (none where it holds none); attributes
+ * `first`, the number of each one's first block, and `blocks` of all. Output f32 [blocks]; those of other ranks are left as they come.
+ */
+export const NORM_PARTIALS: Op = {
+  name: 'norm_partials',
+  infer(inputs, attrs) {
+    const { blocks, first } = attrs as { blocks: number; first: readonly number[] };
+    const fits = inputs.every((g, i) => g.dtype === 'f32' && first[i] >= 0 && first[i] + blocksOf(sizeOf(g.shape)) <= blocks);
+    require_('norm_partials', first.length === inputs.length && fits, `f32 gradients whose blocks lie inside ${blocks}`, inputs);
+    return [{ shape: [blocks], dtype: 'f32' }];
+  },
+  lower: (l, node) => lowerPartials(l, node.inputs, node.attrs.first as readonly number[], node.outputs[0]),
+  cost(node) {
+    const n = node.inputs.reduce((sum, g) => sum + sizeOf(g.shape), 0);
+    return { flops: 2 * n, bytes: 4 * n };
+  },
+  place: { rule: 'elementwise' },
+  reference(inputs, attrs) {
+    const { blocks, first } = attrs as unknown as { blocks: number; first: readonly number[] };
+    const out = new Float64Array(blocks);
+    inputs.forEach((g, i) => {
+      for (let b = 0; b < blocksOf(g.data.length); b++) {
+        let sum = 0;
+        for (const x of g.data.subarray(b * NORM_BLOCK, (b + 1) * NORM_BLOCK)) sum += x * x;
+        out[first[i] + b] = Number.isFinite(sum) ? sum : NOT_FINITE;
+      }
+    });
+    return [out];
+  },
+};
+
+/** Norm over all gradient buffers, clip factor, found-inf, loss scale, t and record. Inputs: step, bias table, gradients... or, with `partials`, their partial sums. */
 export const STEP_FINISH: Op = {
   name: 'step_finish',
   updates: [[0, 0]],
-  infer(inputs) {
+  infer(inputs, attrs) {
     require_('step_finish', inputs.length >= 3 && inputs.slice(2).every((g) => g.dtype === 'f32'), 'needs step, bias table and f32 gradients', inputs);
+    require_('step_finish', attrs.partials !== true || inputs.length === 3, 'needs one tensor of partial sums', inputs);
     return [inputs[0]];
   },
   lower(l, node) {
     const [step, bias, ...grads] = node.inputs;
-    const blocksOf = (n: number) => Math.ceil(n / NORM_BLOCK);
-    const blocks = grads.reduce((sum, g) => sum + blocksOf(sizeOf(g.shape)), 0);
-    const partials = l.scratch(blocks * 4);
-    let block0 = 0;
-    for (const grad of grads) {
-      for (const w of l.windows(grad)) {
-        // Windows are powers of two of at least 4,096 elements, except under faked tiny limits: then blocks are cut there too.
-        const whole = l.windows(grad).length === 1;
-        l.dispatch({
-          kernel: 'optim/norm_partials',
-          bind: { G: whole ? grad : w.slice, PARTIALS: partials },
-          params: { n4: Math.ceil(w.rows / 4), block0: block0 + Math.floor(w.row / NORM_BLOCK) },
-          grid: foldGrid(Math.ceil(blocksOf(w.rows) / 16)),
-        });
-      }
-      block0 += blocksOf(sizeOf(grad.shape));
-    }
     const a = node.attrs;
+    let partials: Value | Scratch = grads[0];
+    let blocks = sizeOf(grads[0].shape);
+    if (a.partials !== true) {
+      const first: number[] = [];
+      blocks = 0;
+      for (const g of grads) {
+        first.push(blocks);
+        blocks += blocksOf(sizeOf(g.shape));
+      }
+      partials = l.scratch(blocks * 4);
+      lowerPartials(l, grads, first, partials);
+    }
     l.dispatch({
       kernel: 'optim/step_finish',
       bind: { PARTIALS: partials, BIAS: bias, STEP: step },
@@ -208,7 +259,7 @@ export const STEP_FINISH: Op = {
     const out = step.data.slice();
     const scale = bitsF32(out[STEP.lossScale]);
     let sum = 0;
-    for (const g of grads) for (const x of g.data) sum += x * x;
+    for (const g of grads) for (const x of g.data) sum += a.partials === true ? x : x * x;
     const inf = Number.isFinite(sum) && sum < 3e38 && Number.isFinite(bitsF32(out[STEP.lossSum])) ? 0 : 1;
     const norm = inf ? 0 : Math.sqrt(sum) / scale;
     const clip = (a.clip as number) > 0 ? Math.min(1, (a.clip as number) / (norm + 1e-6)) : 1;
@@ -259,4 +310,18 @@ export function lossSeed(step: Value, rows: number, weight: Scalar): Value {
 /** The step state after norm, clip, scale and record; the optimizer ops read it. */
 export function finishStep(step: Value, bias: Value, grads: readonly Value[], attrs: StepFinishAttrs): Value {
   return step.node.graph.apply1(STEP_FINISH, [step, bias, ...grads], { ...attrs });
+}
+
+/** The partial sums of this rank's gradients, the first block of each at the number given, among `blocks` in all. */
+export function normPartials(graph: Graph, grads: readonly { readonly grad: Value; readonly first: number }[], blocks: number): Value {
+  return graph.apply1(
+    NORM_PARTIALS,
+    grads.map(({ grad }) => grad),
+    { blocks, first: grads.map(({ first }) => first) },
+  );
+}
+
+/** As `finishStep`, from the partial sums of all gradients. */
+export function finishStepFrom(step: Value, bias: Value, partials: Value, attrs: StepFinishAttrs): Value {
+  return step.node.graph.apply1(STEP_FINISH, [step, bias, partials], { ...attrs, partials: true });
 }

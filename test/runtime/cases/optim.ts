@@ -2,7 +2,17 @@
 import { adamw, sgd } from '../../../src/tensor/ops/adamw.ts';
 import { blockMask } from '../../../src/tensor/ops/block_mask.ts';
 import { ema } from '../../../src/tensor/ops/ema.ts';
-import { addLosses, biasTable, finishStep, freshStepState, lossSeed, STEP } from '../../../src/tensor/ops/step_state.ts';
+import {
+  addLosses,
+  biasTable,
+  blocksOf,
+  finishStep,
+  finishStepFrom,
+  freshStepState,
+  lossSeed,
+  normPartials,
+  STEP,
+} from '../../../src/tensor/ops/step_state.ts';
 import type { OpCase } from '../case.ts';
 
 const words = (change: (floats: Float32Array, ints: Uint32Array) => unknown, scale = 1): readonly number[] => {
@@ -32,6 +42,36 @@ for (const n of [1, 7, 4095, 4097, 20_000]) {
       build: ({ g, h, bias: b, step: s }) => ({ step: finishStep(s, b, [g, h], { ...finish, clip }) }),
     });
   }
+}
+
+// On ranks the norm is made of partial sums of blocks: of gradients whose first blocks are 0, 2 and 5, some in windows, and with nothing at all.
+for (const [n, limits] of [
+  [5000, undefined],
+  [8192, { maxStorageBufferBindingSize: 16_384 }],
+] as const) {
+  cases.push({
+    op: 'step_finish',
+    name: `step_finish from partial sums n=${n}${limits ? ' in windows' : ''}`,
+    dtype: 'f32',
+    inputs: {
+      g: { shape: [n], dtype: 'f32', fill: 'normal' },
+      h: { shape: [9000], dtype: 'f32', fill: { normal: 0.1 } },
+      k: { shape: [1], dtype: 'f32', fill: 'normal' },
+      bias: { shape: [bias.length], dtype: 'f32', fill: { values: bias } },
+      step: step(words(() => {}, 8)),
+    },
+    limits,
+    build: ({ g, h, k, bias: b, step: s }, graph) => {
+      const blocks = blocksOf(n) + 3;
+      const parts = [
+        { grad: g, first: 0 },
+        { grad: h, first: 2 },
+        { grad: k, first: 5 },
+      ];
+      const partials = normPartials(graph, parts, blocks + 1);
+      return { step: finishStepFrom(s, b, partials, finish), partials };
+    },
+  });
 }
 
 for (const [label, bad] of [
