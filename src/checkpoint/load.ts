@@ -5,17 +5,17 @@
  */
 import { isScionError, ScionError } from '../base/errors.ts';
 import { joinPath } from '../base/path.ts';
-import { decodeUtf8, readExactly, shown } from '../formats/bytes.ts';
-import { openSafetensors, type SafetensorsFile } from '../formats/safetensors.ts';
+import { decodeUtf8 } from '../formats/bytes.ts';
 import { type HasherMaker, hasherMaker } from '../host/hashing.ts';
-import type { FileReader, HostFiles } from '../host/types.ts';
+import type { HostFiles } from '../host/types.ts';
 import { momentName, weightName } from '../nn/parameters.ts';
 import { quantColumns, scalesName, weightsOf, wordsName } from '../nn/quantized.ts';
 import type { StateKind, StateSpec, States } from '../tensor/states.ts';
-import { typeName } from '../tensor/types.ts';
+import { sizeOf } from '../tensor/types.ts';
 import { type CheckpointFolder, listCheckpoints } from './folders.ts';
 import { type Manifest, SCHEMA_VERSION, TRAINER_NAME, verifyCheckpoint } from './manifest.ts';
-import { derivedWeight, exactBytes, FILE_DTYPE, halfBytes, kindFile, PIECE_BYTES, type StateStore, savedStates } from './store.ts';
+import { type FoundState, KindParts } from './parts.ts';
+import { derivedWeight, exactBytes, halfBytes, heldBytes, kindFile, PIECE_BYTES, type StateStore, savedStates } from './store.ts';
 
 /** Bytes written to a device before they are waited for: a queue's staging would otherwise double the model. */
 const FLUSH_BYTES = 64 << 20;
@@ -85,9 +85,12 @@ export async function findLatest(files: HostFiles, dir: string, options: { sha25
  */
 export async function loadLatest(files: HostFiles, dir: string, options: LoadOptions): Promise<LoadResult | null> {
   const found = await findLatest(files, dir, options);
-  if (!found) return null;
-  const trainer = await loadStates(files, found.path, found.manifest, options);
-  return { ...found, trainer };
+  return found && { ...found, trainer: await loadFound(files, found, options) };
+}
+
+/** Loads a checkpoint that was verified before; gives the trainer's state. */
+export function loadFound(files: HostFiles, found: FoundCheckpoint, options: LoadOptions): Promise<unknown> {
+  return loadStates(files, found.path, found.manifest, options);
 }
 
 /** Loads one checkpoint folder, after verifying it. Errors as `loadLatest`, but damage is thrown. */
@@ -110,22 +113,25 @@ async function loadStates(files: HostFiles, path: string, manifest: Manifest, op
     );
   }
   const listed = new Set(manifest.files.map((f) => f.name));
-  const gradients = listed.has(kindFile('grad'));
-  const wanted = savedStates(states, gradients);
-  const open = new Map<string, OpenPart>();
+  const open = new Map<StateKind, KindParts>();
+  const used = new Set<string>();
+  const take = async (kind: StateKind): Promise<KindParts | null> => {
+    const parts = await KindParts.open(files, path, kind, listed);
+    if (!parts) return null;
+    open.set(kind, parts);
+    for (const name of parts.files) used.add(name);
+    return parts;
+  };
   try {
     const problems: string[] = [];
+    const gradients = (await take('grad')) !== null;
+    const wanted = savedStates(states, gradients);
     for (const [kind, specs] of wanted) {
-      const name = kindFile(kind);
-      if (!listed.has(name)) {
-        problems.push(`it has no ${name}`);
-        continue;
-      }
-      const file = await openPart(files, joinPath(path, name));
-      open.set(name, file);
-      problems.push(...differences(file.header, specs));
+      const parts = open.get(kind) ?? (await take(kind));
+      if (parts) problems.push(...parts.differences(specs));
+      else problems.push(`it has no ${kindFile(kind)}`);
     }
-    for (const name of listed) if (name.endsWith('.safetensors') && !open.has(name)) problems.push(`it has ${name}, which this run does not use`);
+    for (const name of listed) if (name.endsWith('.safetensors') && !used.has(name)) problems.push(`it has ${name}, which this run does not use`);
     if (problems.length > 0) {
       const more = problems.length > 5 ? ` and ${problems.length - 5} more` : '';
       throw new ScionError(
@@ -135,55 +141,20 @@ async function loadStates(files: HostFiles, path: string, manifest: Manifest, op
       );
     }
     const flusher = new Flusher(session);
-    for (const [kind, specs] of wanted) {
-      const part = open.get(kindFile(kind));
-      for (const spec of specs) if (part) await loadState(part, spec, states, flusher);
-    }
+    for (const [kind, specs] of wanted) for (const spec of specs) await loadState(open.get(kind)?.state(spec.name), spec, states, flusher);
     if (!gradients) session.clearKind('grad');
     await flusher.flush();
   } finally {
-    await Promise.all([...open.values()].map((part) => part.reader.close()));
+    await Promise.all([...open.values()].map((parts) => parts.close()));
   }
   return readTrainer(files, path);
-}
-
-/** A tensor file, and the way to pieces of its tensors. */
-interface OpenPart {
-  readonly header: SafetensorsFile;
-  readonly reader: FileReader;
-  readonly path: string;
-}
-
-async function openPart(files: HostFiles, path: string): Promise<OpenPart> {
-  const reader = await files.open(path);
-  try {
-    return { header: await openSafetensors(reader, path), reader, path };
-  } catch (error) {
-    await reader.close();
-    throw error;
-  }
-}
-
-/** How a file's tensors differ from the states that want them. */
-function differences(file: SafetensorsFile, specs: readonly StateSpec[]): string[] {
-  const out: string[] = [];
-  const names = new Set(specs.map((s) => s.name));
-  for (const spec of specs) {
-    const info = file.tensors.get(spec.name);
-    if (!info) out.push(`${shown(spec.name)} is missing`);
-    else if (info.dtype !== FILE_DTYPE[spec.dtype] || info.shape.length !== spec.shape.length || info.shape.some((n, i) => n !== spec.shape[i])) {
-      out.push(`${shown(spec.name)} is ${info.dtype} [${info.shape.join(', ')}], this run needs ${typeName(spec)}`);
-    }
-  }
-  for (const name of file.tensors.keys()) if (!names.has(name)) out.push(`${shown(name)} has no place here`);
-  return out;
 }
 
 /** Writes that are waited for now and then: reading a buffer back is the one way to wait that every store has. */
 class Flusher {
   private readonly store: StateStore;
   private pending = 0;
-  private last = '';
+  private last: { readonly key: string; readonly offset: number } | null = null;
 
   constructor(store: StateStore) {
     this.store = store;
@@ -192,27 +163,47 @@ class Flusher {
   async write(key: string, offset: number, bytes: Uint8Array): Promise<void> {
     this.store.writeBytes(key, offset, bytes);
     this.pending += bytes.length;
-    this.last = key;
+    this.last = { key, offset };
     if (this.pending >= FLUSH_BYTES) await this.flush();
   }
 
   async flush(): Promise<void> {
-    if (this.last !== '') await this.store.readBytes(this.last, 0, 4);
+    if (this.last) await this.store.readBytes(this.last.key, this.last.offset, 4);
     this.pending = 0;
   }
 }
 
-async function loadState(part: OpenPart, spec: StateSpec, states: States, flusher: Flusher): Promise<void> {
-  const place = states.place(spec.name);
-  const { offset } = part.header.info(spec.name);
+/** Writes those elements of a state that lie on this rank, as the files hold them in pieces. */
+async function loadState(found: FoundState | undefined, spec: StateSpec, states: States, flusher: Flusher): Promise<void> {
   const half = derivedWeight(states, spec);
+  const size = exactBytes(spec) / Math.max(1, sizeOf(spec.shape));
+  const own = heldBytes(states, spec);
+  const ownHalf = half && heldBytes(states, half);
+  const place = states.place(spec.name);
   const halfPlace = half && states.place(half.name);
-  const bytes = exactBytes(spec);
-  for (let at = 0; at < bytes; at += PIECE_BYTES) {
-    const piece = await readExactly(part.reader, offset + at, Math.min(PIECE_BYTES, bytes - at), part.path);
-    await flusher.write(place.buffer, place.offset + at, piece);
-    if (halfPlace) await flusher.write(halfPlace.buffer, halfPlace.offset + at / 2, halfBytes(piece));
+  for (const { from, count, read } of found?.pieces ?? []) {
+    const first = from * size;
+    const needed = ranges(first, first + count * size, own, ownHalf && { from: 2 * ownHalf.from, to: 2 * ownHalf.to });
+    for (let at = needed.from; at < needed.to; at += PIECE_BYTES) {
+      const bytes = await read(at - first, Math.min(PIECE_BYTES, needed.to - at));
+      const part = cut(bytes, at, own);
+      if (part) await flusher.write(place.buffer, place.offset + part.at, part.bytes);
+      const halves = ownHalf && cut(halfBytes(bytes), at / 2, ownHalf);
+      if (halves && halfPlace) await flusher.write(halfPlace.buffer, halfPlace.offset + halves.at, halves.bytes);
+    }
   }
+}
+
+/** The smallest range inside from <= i < to that covers what it shares with the others. */
+function ranges(from: number, to: number, ...others: ({ from: number; to: number } | null)[]): { from: number; to: number } {
+  const shared = others.flatMap((o) => (o && o.from < to && o.to > from ? [{ from: Math.max(from, o.from), to: Math.min(to, o.to) }] : []));
+  return shared.length === 0 ? { from: 0, to: 0 } : { from: Math.min(...shared.map((s) => s.from)), to: Math.max(...shared.map((s) => s.to)) };
+}
+
+/** The bytes of a run that begins at `at` that lie inside a range. */
+function cut(bytes: Uint8Array<ArrayBuffer>, at: number, { from, to }: { from: number; to: number }): { at: number; bytes: Uint8Array<ArrayBuffer> } | null {
+  const [a, b] = [Math.max(at, from), Math.min(at + bytes.length, to)];
+  return a < b ? { at: a, bytes: bytes.subarray(a - at, b - at) } : null;
 }
 
 /** The trainer's own state of a verified checkpoint. */
@@ -240,26 +231,24 @@ export interface OpenCheckpoint {
 }
 
 /** The weights of a parameter that a frozen base keeps as codes and scales. */
-async function readQuantised(file: SafetensorsFile, parameter: string, columns: number): Promise<Float32Array<ArrayBuffer>> {
+async function readQuantised(parts: KindParts, parameter: string, columns: number): Promise<Float32Array<ArrayBuffer>> {
   const name = wordsName(parameter, columns);
-  const words = new Uint32Array((await file.read(name)).slice().buffer);
-  return weightsOf(columns, file.info(name).shape[0], words, await file.readF32(scalesName(parameter)));
+  const words = new Uint32Array((await parts.read(name)).slice().buffer);
+  return weightsOf(columns, parts.state(name).shape[0], words, await parts.readF32(scalesName(parameter)));
 }
 
 /** Verifies and opens one checkpoint folder. @throws ScionError naming the file that is damaged or missing. */
 export async function openCheckpoint(files: HostFiles, path: string, options: { sha256?: HasherMaker } = {}): Promise<OpenCheckpoint> {
   const manifest = await verifyCheckpoint(files, path, await hasherMaker(options.sha256));
   const trainer = await readTrainer(files, path);
-  const listed = new Set(manifest.files.map((f) => f.name));
-  const parts = new Map<string, OpenPart>();
-  const part = async (kind: StateKind): Promise<OpenPart | null> => {
-    const name = kindFile(kind);
-    if (!listed.has(name)) return null;
-    const open = parts.get(name) ?? (await openPart(files, joinPath(path, name)));
-    parts.set(name, open);
-    return open;
+  const listed = manifest.files.map((f) => f.name);
+  const open = new Map<StateKind, KindParts>();
+  const part = async (kind: StateKind): Promise<KindParts | null> => {
+    const parts = open.get(kind) ?? (await KindParts.open(files, path, kind, listed));
+    if (parts) open.set(kind, parts);
+    return parts;
   };
-  const needed = async (kind: StateKind): Promise<OpenPart> => {
+  const needed = async (kind: StateKind): Promise<KindParts> => {
     const found = await part(kind);
     if (!found) throw new ScionError('format', `${path} has no ${kindFile(kind)}`, { path });
     return found;
@@ -269,28 +258,26 @@ export async function openCheckpoint(files: HostFiles, path: string, options: { 
     manifest,
     trainer,
     async read(parameter) {
-      const { header } = await needed('param');
-      if (header.tensors.has(parameter)) return header.readF32(parameter);
+      const masters = await needed('param');
+      if (masters.states.has(parameter)) return masters.readF32(parameter);
       // Frozen matrices of mixed precision have no master: their 16-bit or quantised weights are all there is.
       const halves = await part('weight');
-      const columns = quantColumns(halves?.header.tensors.keys() ?? [], parameter);
-      if (halves && columns !== null) return readQuantised(halves.header, parameter, columns);
+      const columns = quantColumns(halves?.states.keys() ?? [], parameter);
+      if (halves && columns !== null) return readQuantised(halves, parameter, columns);
       const half = weightName(parameter);
-      return halves?.header.tensors.has(half) ? halves.header.readF32(half) : header.readF32(parameter);
+      return halves?.states.has(half) ? halves.readF32(half) : masters.readF32(parameter);
     },
     async moment(which, parameter) {
       const found = await part(`moment${which}`);
       const name = momentName(which, parameter);
-      return found?.header.tensors.has(name) ? found.header.readF32(name) : null;
+      return found?.states.has(name) ? found.readF32(name) : null;
     },
     async step() {
-      const { header, reader, path: file } = await needed('step');
-      const { offset, shape } = header.info('step');
-      const bytes = await readExactly(reader, offset, 4 * shape[0], file);
-      return new Uint32Array(bytes.buffer, bytes.byteOffset, shape[0]);
+      const bytes = await (await needed('step')).read('step');
+      return new Uint32Array(bytes.slice().buffer);
     },
     async close() {
-      await Promise.all([...parts.values()].map(({ reader }) => reader.close()));
+      await Promise.all([...open.values()].map((parts) => parts.close()));
     },
   };
 }

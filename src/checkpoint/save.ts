@@ -48,6 +48,8 @@ export interface SaveOptions {
   /** Called right before the commit: throws if the folder's lock was lost. */
   readonly guard?: () => Promise<void>;
   readonly sha256?: HasherMaker;
+  /** Who writes the tensors, where it is not this process alone: gives the records of all files. See `saveOnRanks`. */
+  readonly writeTensors?: (folder: string, sha256: HasherMaker) => Promise<FileRecord[]>;
 }
 
 /** What was saved. */
@@ -62,7 +64,8 @@ export interface SaveResult {
   readonly warnings: readonly string[];
 }
 
-interface Part {
+/** A tensor file to be written. */
+export interface Part {
   readonly name: string;
   readonly entries: readonly TensorEntry[];
   readonly bytes: number;
@@ -83,11 +86,11 @@ function planParts(options: SaveOptions): Part[] {
   });
 }
 
-async function writeFiles(files: HostFiles, folder: string, parts: readonly Part[], trainer: Uint8Array, sha256: HasherMaker): Promise<FileRecord[]> {
+/** Writes tensor files and syncs them. */
+export async function writeParts(files: HostFiles, folder: string, parts: readonly Part[], sha256: HasherMaker): Promise<FileRecord[]> {
   const records: FileRecord[] = [];
   for (const { name, entries } of parts)
     records.push({ name, ...(await writeHashed(files, joinPath(folder, name), sha256, (w) => writeSafetensors(w, entries))) });
-  records.push({ name: TRAINER_NAME, ...(await writeHashed(files, joinPath(folder, TRAINER_NAME), sha256, (w) => w.write(trainer))) });
   return records;
 }
 
@@ -118,7 +121,8 @@ export async function saveCheckpoint(files: HostFiles, dir: string, options: Sav
     if (free !== null && free < needed) throw new ScionError('space', `${free} bytes are free`);
     await files.remove(aside);
     await files.makeDir(aside);
-    const records = await writeFiles(files, aside, parts, trainer, sha256);
+    const records = options.writeTensors ? await options.writeTensors(aside, sha256) : await writeParts(files, aside, parts, sha256);
+    records.push({ name: TRAINER_NAME, ...(await writeHashed(files, joinPath(aside, TRAINER_NAME), sha256, (w) => w.write(trainer))) });
     manifest = { schema: SCHEMA_VERSION, step, ...meta, files: records };
     await writeHashed(files, joinPath(aside, MANIFEST_NAME), sha256, (w) => w.write(new TextEncoder().encode(formatManifest(manifest))));
     await files.syncDir(aside);

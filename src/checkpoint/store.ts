@@ -54,11 +54,25 @@ export function savedStates(states: States, gradients: boolean): Map<StateKind, 
 /** Bytes of a state's numbers; its place may be rounded up to a word. */
 export const exactBytes = (spec: StateSpec): number => sizeOf(spec.shape) * dtypeBytes(spec.dtype);
 
-/** The bytes of a state, in pieces. */
-export async function* readPieces(store: StateStore, states: States, spec: StateSpec): AsyncGenerator<Uint8Array<ArrayBuffer>> {
-  const { buffer, offset } = states.place(spec.name);
+/** The bytes of a state that lie on this rank, counted from its first. */
+export function heldBytes(states: States, spec: StateSpec): { from: number; to: number } {
+  const { buffer: key, offset } = states.place(spec.name);
+  const buffer = states.buffer(key);
   const bytes = exactBytes(spec);
-  for (let at = 0; at < bytes; at += PIECE_BYTES) yield store.readBytes(buffer, offset + at, Math.min(PIECE_BYTES, bytes - at));
+  if (!buffer?.sharded) return { from: 0, to: bytes };
+  const first = buffer.from * dtypeBytes(spec.dtype) - offset;
+  return { from: Math.min(bytes, Math.max(0, first)), to: Math.max(0, Math.min(bytes, first + buffer.bytes)) };
+}
+
+/** The bytes of a state, or those from <= i < to of it, in pieces. They must lie on this rank. */
+export async function* readPieces(
+  store: StateStore,
+  states: States,
+  spec: StateSpec,
+  range = { from: 0, to: exactBytes(spec) },
+): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+  const { buffer, offset } = states.place(spec.name);
+  for (let at = range.from; at < range.to; at += PIECE_BYTES) yield store.readBytes(buffer, offset + at, Math.min(PIECE_BYTES, range.to - at));
 }
 
 /**
