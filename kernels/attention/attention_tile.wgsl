@@ -1,6 +1,6 @@
 // Purpose: v3 of the ladder, for GPUs: 64 query rows a workgroup against tiles of 32 keys in workgroup memory, 4 x 4 scores a thread.
-// Formula: O = softmax(scale Q K^T over keys lo <= j < hi) V; L = max + log(sum exp(score - max)).
-// Shapes: QKV [B,T,(H+2K)S]; R [B,T,4] u32 (lo, hi, qlo, qhi); O [B,T,HS]; L [B,H,T]; with CACHED also KV [B,C,2KS].
+// Formula: O = softmax(scale Q K^T over keys lo <= j < hi) V, with CACHED over two such runs; L = max + log(sum exp(score - max)).
+// Shapes: QKV [B,T,(H+2K)S]; R [B,T,4] u32 (lo, hi, qlo, qhi; CACHED: lo, hi, lo, hi); O [B,T,HS]; L [B,H,T]; CACHED: KV [B,C,2KS].
 // Bindings: QKV, R, O, L, and KV if CACHED (f32 or f16 storage; L f32, R u32).
 // Constants: switches VEC (4 or 1), SIZE (S / VEC, rounded up), CACHED, SOURCE (QKV, or KV if CACHED); grid x = T/64, y = H, z = B.
 // Numerics: f32; true maximum of each row and tile; sums over keys in eight strands of a row, joined at the end.
@@ -42,50 +42,58 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   let keys = b * P.keys;
   let k = P.keyAt + (h / P.group) * P.size;
   let v = P.valueAt + (h / P.group) * P.size;
-  let span = span_of(lane, queries, base, 0u);
-  let end = min(span.y, P.keys);
   let tokens = min(vec4u(y, y + 16u, y + 32u, y + 48u) + base, vec4u(last));
-  let range0 = range_of(queries, tokens.x, 0u);
-  let range1 = range_of(queries, tokens.y, 0u);
-  let range2 = range_of(queries, tokens.z, 0u);
-  let range3 = range_of(queries, tokens.w, 0u);
   let width = size4();
   var acc: array<Scores, CHUNKS>;
   for (var c = 0u; c < CHUNKS; c++) { acc[c] = Scores(); }
   var high = vec4f(MASKED);
   var total = vec4f();
-  for (var j = span.x; j < end; j += 32u) {
-    var s = Scores();
-    for (var c = 0u; c < width; c += 8u) {
+#if CACHED
+  // Keys of a cache lie in two runs: what many sequences begin with, and a sequence's own. The bound, 4, is data.
+  for (var run = 0u; run < P.rows; run += 2u) {
+#else
+  {
+    let run = 0u;
+#endif
+    let span = span_of(lane, queries, base, run);
+    let end = min(span.y, P.keys);
+    let range0 = range_of(queries, tokens.x, run);
+    let range1 = range_of(queries, tokens.y, run);
+    let range2 = range_of(queries, tokens.z, run);
+    let range3 = range_of(queries, tokens.w, run);
+    for (var j = span.x; j < end; j += 32u) {
+      var s = Scores();
+      for (var c = 0u; c < width; c += 8u) {
+        workgroupBarrier();
+        QKV_left(x, y, queries, base, last, P.qkvRow, h * P.size, c);
+        $(SOURCE)_right(x, y, keys, j, end - 1u, P.kvRow, k, c);
+        workgroupBarrier();
+        s = chunk_dots(s, x, y, min(8u, width - c));
+      }
+      let index = vec4u(0u, 8u, 16u, 24u) + j + x;
+      s = Scores(mask(s.s0, index, range0), mask(s.s1, index, range1), mask(s.s2, index, range2), mask(s.s3, index, range3));
+      STRANDS[y * 8u + x] = vec_max(s.s0);
+      STRANDS[y * 8u + 128u + x] = vec_max(s.s1);
+      STRANDS[y * 8u + 256u + x] = vec_max(s.s2);
+      STRANDS[y * 8u + 384u + x] = vec_max(s.s3);
       workgroupBarrier();
-      QKV_left(x, y, queries, base, last, P.qkvRow, h * P.size, c);
-      $(SOURCE)_right(x, y, keys, j, end - 1u, P.kvRow, k, c);
-      workgroupBarrier();
-      s = chunk_dots(s, x, y, min(8u, width - c));
-    }
-    let index = vec4u(0u, 8u, 16u, 24u) + j + x;
-    s = Scores(mask(s.s0, index, range0), mask(s.s1, index, range1), mask(s.s2, index, range2), mask(s.s3, index, range3));
-    STRANDS[y * 8u + x] = vec_max(s.s0);
-    STRANDS[y * 8u + 128u + x] = vec_max(s.s1);
-    STRANDS[y * 8u + 256u + x] = vec_max(s.s2);
-    STRANDS[y * 8u + 384u + x] = vec_max(s.s3);
-    workgroupBarrier();
-    var next = high;
-    for (var i = 0u; i < P.rows * 2u; i++) {
-      let at = y * 8u + i;
-      next = max(next, vec4f(STRANDS[at], STRANDS[at + 128u], STRANDS[at + 256u], STRANDS[at + 384u]));
-    }
-    let keep = soft_exp4(high - next);
-    high = next;
-    let p = Scores(weights(s.s0, next.x), weights(s.s1, next.y), weights(s.s2, next.z), weights(s.s3, next.w));
-    total = total * keep + vec4f(vec_sum(p.s0), vec_sum(p.s1), vec_sum(p.s2), vec_sum(p.s3));
-    for (var c = 0u; c < CHUNKS; c++) {
-      workgroupBarrier();
-      if (c == 0u) { put_weights(x, y, p); }
-      $(SOURCE)_right(x, y, keys, j, end - 1u, P.kvRow, v, c * 8u);
-      workgroupBarrier();
-      let a = acc[c];
-      acc[c] = chunk_mix(Scores(a.s0 * keep.x, a.s1 * keep.y, a.s2 * keep.z, a.s3 * keep.w), x, y, min(8u, end - j));
+      var next = high;
+      for (var i = 0u; i < P.rows * 2u; i++) {
+        let at = y * 8u + i;
+        next = max(next, vec4f(STRANDS[at], STRANDS[at + 128u], STRANDS[at + 256u], STRANDS[at + 384u]));
+      }
+      let keep = soft_exp4(high - next);
+      high = next;
+      let p = Scores(weights(s.s0, next.x), weights(s.s1, next.y), weights(s.s2, next.z), weights(s.s3, next.w));
+      total = total * keep + vec4f(vec_sum(p.s0), vec_sum(p.s1), vec_sum(p.s2), vec_sum(p.s3));
+      for (var c = 0u; c < CHUNKS; c++) {
+        workgroupBarrier();
+        if (c == 0u) { put_weights(x, y, p); }
+        $(SOURCE)_right(x, y, keys, j, end - 1u, P.kvRow, v, c * 8u);
+        workgroupBarrier();
+        let a = acc[c];
+        acc[c] = chunk_mix(Scores(a.s0 * keep.x, a.s1 * keep.y, a.s2 * keep.z, a.s3 * keep.w), x, y, min(8u, end - j));
+      }
     }
   }
   // The strands were last read before the barriers of the values' product.

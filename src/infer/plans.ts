@@ -17,6 +17,7 @@ import { linearCrossEntropy } from '../tensor/ops/linear_cross_entropy.ts';
 import { type Plan, planGraph } from '../tensor/plan.ts';
 import { type MemoryUse, memoryOf } from '../tensor/session.ts';
 import { States } from '../tensor/states.ts';
+import { checkRagged, declareSlots, planRagged, type RaggedOptions } from './ragged.ts';
 
 /** What a model is opened for. */
 export interface InferOptions {
@@ -29,6 +30,8 @@ export interface InferOptions {
   readonly batch?: number;
   /** Scoring: rows of so many tokens a run; absent for none. */
   readonly score?: { readonly batch: number; readonly tokens: number };
+  /** Passes over many sequences that share prefixes, for evaluation; absent for none. */
+  readonly ragged?: RaggedOptions;
 }
 
 /** Token counts that prefill is compiled for, as far as they fit the cache. With decode and score: at most six programs. */
@@ -93,7 +96,7 @@ function traceScore(states: States, c: LlamaConfig, options: InferOptions, B: nu
  * @throws ScionError `usage` for impossible sizes, `plan` or `memory` where the device's limits are exceeded.
  */
 export function planInference(config: LlamaConfig, options: InferOptions, facts: DeviceFacts, like?: States): InferPlans {
-  const { precision, capacity, batch = 1, score } = options;
+  const { precision, capacity, batch = 1, score, ragged } = options;
   const natural = (name: string, value: number, least: number): void => {
     if (!Number.isInteger(value) || value < least) throw new ScionError('usage', `${name} must be an integer from ${least}, got ${value}`, { name, value });
   };
@@ -103,16 +106,19 @@ export function planInference(config: LlamaConfig, options: InferOptions, facts:
     natural('score.batch', score.batch, 1);
     natural('score.tokens', score.tokens, 1);
   }
-  if (capacity === 0 && !score) throw new ScionError('usage', 'a model opened with capacity 0 and without score can do nothing; give one of them');
+  if (ragged) checkRagged(ragged);
+  if (capacity === 0 && !score && !ragged)
+    throw new ScionError('usage', 'a model opened with capacity 0 and without score or ragged passes can do nothing; give one of them');
   const states = new States();
   declareModel(states, config, { precision, train: null, like, adapters: options.lora && loraParameters(config, options.lora) });
   if (capacity > 0) {
     const shape = [batch, capacity, 2 * config.numKvHeads * config.headSize];
     for (let i = 0; i < config.numLayers; i++) states.declare(cacheName(i), 'cache', 'cache', shape, precision === 'mixed' ? 'f16' : 'f32');
   }
+  if (ragged) declareSlots(states, config, ragged, precision === 'mixed' ? 'f16' : 'f32');
   states.freeze(facts);
   // One rotary table for all programs, so that scoring and decoding agree where scaling depends on its length.
-  const positions = Math.max(capacity, score?.tokens ?? 0);
+  const positions = Math.max(capacity, score?.tokens ?? 0, ragged?.positions ?? 0);
   const classes = capacity > 0 ? [1, ...PREFILL_CLASSES.filter((T) => T <= capacity)] : [];
   const plans: Record<string, Plan> = {};
   for (const T of classes) {
@@ -123,6 +129,7 @@ export function planInference(config: LlamaConfig, options: InferOptions, facts:
     const { graph, nll } = traceScore(states, config, options, score.batch, score.tokens, positions);
     plans.score = planGraph(graph, { name: 'score', facts, outputs: { nll } });
   }
+  if (ragged) Object.assign(plans, planRagged(states, config, options, ragged, facts, positions));
   return { states, plans, classes, memory: memoryOf(Object.values(plans)) };
 }
 

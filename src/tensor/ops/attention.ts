@@ -2,8 +2,8 @@
  * Attention in flash form over fused rows of query, key and value heads: causal, windowed, packed
  * and padded rows by ranges, grouped-query heads, memory linear in T. The backward pass recomputes
  * the probabilities from the stored log-sum-exp instead of keeping them. `attentionCached` is the
- * same against a KV cache, forward only. Keys of one query are one contiguous run: what a run cannot
- * say (global tokens, prefix trees) this op cannot do.
+ * same against a KV cache, forward only. Keys of one query are one contiguous run, two against a cache (a shared
+ * prefix and a sequence's own): what runs cannot say (global tokens, deeper trees) this op cannot do.
  */
 import { ScionError } from '../../base/errors.ts';
 import type { Attrs, Value } from '../graph.ts';
@@ -62,11 +62,23 @@ function dot(a: Rows, i: number, b: Rows, j: number, size: number): number {
 /** Softmax rows in float64: calls `each` with the probabilities of every query row and head that has keys. */
 function forRows(
   q: RefTensor,
-  kv: { data: Float64Array; row: number; keyAt: number; valueAt: number; keys: number },
+  kv: { data: Float64Array; row: number; keyAt: number; valueAt: number; keys: number; runs: 1 | 2 },
   ranges: RefTensor,
   layout: HeadLayout,
   scale: number,
-  each: (row: { b: number; h: number; t: number; lo: number; p: Float64Array; lse: number; q: Rows; k: Rows; v: Rows; at: number; kAt: number }) => void,
+  each: (row: {
+    b: number;
+    h: number;
+    t: number;
+    js: readonly number[];
+    p: Float64Array;
+    lse: number;
+    q: Rows;
+    k: Rows;
+    v: Rows;
+    at: number;
+    kAt: number;
+  }) => void,
 ): void {
   const { heads, kvHeads, headSize } = layout;
   const [B, T, width] = q.shape;
@@ -78,22 +90,23 @@ function forRows(
       const v: Rows = { data: kv.data, row: kv.row, at: kv.valueAt + kvh * headSize };
       for (let t = 0; t < T; t++) {
         const at = b * T + t;
-        const lo = ranges.data[at * 4];
-        const hi = Math.min(ranges.data[at * 4 + 1], kv.keys);
-        if (hi <= lo) continue;
+        const js: number[] = [];
+        for (let run = at * 4; run < at * 4 + 2 * kv.runs; run += 2)
+          for (let j = ranges.data[run]; j < Math.min(ranges.data[run + 1], kv.keys); j++) js.push(j);
+        if (js.length === 0) continue;
         const kAt = b * kv.keys;
-        const scores = Float64Array.from({ length: hi - lo }, (_, j) => scale * dot(qr, at, k, kAt + lo + j, headSize));
+        const scores = Float64Array.from(js, (j) => scale * dot(qr, at, k, kAt + j, headSize));
         const high = scores.reduce((a, x) => Math.max(a, x), Number.NEGATIVE_INFINITY);
         const p = scores.map((s) => Math.exp(s - high));
         const total = p.reduce((a, x) => a + x, 0);
-        each({ b, h, t, lo, p: p.map((x) => x / total), lse: high + Math.log(total), q: qr, k, v, at, kAt });
+        each({ b, h, t, js, p: p.map((x) => x / total), lse: high + Math.log(total), q: qr, k, v, at, kAt });
       }
     }
   }
 }
 
 function fusedSource(qkv: RefTensor, { heads, kvHeads, headSize }: HeadLayout) {
-  return { data: qkv.data, row: qkv.shape[2], keyAt: heads * headSize, valueAt: (heads + kvHeads) * headSize, keys: qkv.shape[1] };
+  return { data: qkv.data, row: qkv.shape[2], keyAt: heads * headSize, valueAt: (heads + kvHeads) * headSize, keys: qkv.shape[1], runs: 1 as const };
 }
 
 function forwardReference(q: RefTensor, kv: Parameters<typeof forRows>[1], ranges: RefTensor, attrs: Attrs): Float64Array[] {
@@ -102,10 +115,10 @@ function forwardReference(q: RefTensor, kv: Parameters<typeof forRows>[1], range
   const [B, T] = q.shape;
   const out = new Float64Array(B * T * heads * headSize);
   const stats = new Float64Array(B * heads * T);
-  forRows(q, kv, ranges, layout, attrs.scale as number, ({ b, h, t, lo, p, lse, v, at, kAt }) => {
+  forRows(q, kv, ranges, layout, attrs.scale as number, ({ b, h, t, js, p, lse, v, at, kAt }) => {
     stats[(b * heads + h) * T + t] = lse;
     p.forEach((x, j) => {
-      for (let s = 0; s < headSize; s++) out[(at * heads + h) * headSize + s] += x * v.data[(kAt + lo + j) * v.row + v.at + s];
+      for (let s = 0; s < headSize; s++) out[(at * heads + h) * headSize + s] += x * v.data[(kAt + js[j]) * v.row + v.at + s];
     });
   });
   return [out, stats];
@@ -178,13 +191,13 @@ export const ATTENTION_GRAD: Op = {
     const { heads, headSize } = layout;
     const scale = attrs.scale as number;
     const grad = new Float64Array(qkv.data.length);
-    forRows(qkv, fusedSource(qkv, layout), ranges, layout, scale, ({ h, lo, p, q, k, v, at, kAt }) => {
+    forRows(qkv, fusedSource(qkv, layout), ranges, layout, scale, ({ h, js, p, q, k, v, at, kAt }) => {
       const dO: Rows = { data: dOut.data, row: heads * headSize, at: h * headSize };
-      const dp = p.map((_, j) => dot(dO, at, v, kAt + lo + j, headSize));
+      const dp = p.map((_, j) => dot(dO, at, v, kAt + js[j], headSize));
       const mean = p.reduce((sum, x, j) => sum + x * dp[j], 0);
       p.forEach((x, j) => {
         const ds = scale * x * (dp[j] - mean);
-        const to = (kAt + lo + j) * k.row;
+        const to = (kAt + js[j]) * k.row;
         for (let s = 0; s < headSize; s++) {
           grad[at * q.row + q.at + s] += ds * k.data[to + k.at + s];
           grad[to + k.at + s] += ds * q.data[at * q.row + q.at + s];
@@ -230,7 +243,7 @@ export const ATTENTION_CACHED: Op = {
   reference([qkv, cache, ranges], attrs) {
     const { kvHeads, headSize } = headLayout('attention_cached', attrs);
     const [, keys, row] = cache.shape;
-    return forwardReference(qkv, { data: cache.data, row, keyAt: 0, valueAt: kvHeads * headSize, keys }, ranges, attrs);
+    return forwardReference(qkv, { data: cache.data, row, keyAt: 0, valueAt: kvHeads * headSize, keys, runs: 2 }, ranges, attrs);
   },
 };
 
@@ -259,7 +272,7 @@ export function attention(qkv: Value, ranges: Value, attrs: AttentionAttrs): { o
  * Attention of new tokens against a KV cache; forward only.
  * @param qkv [B, T, (H + 2K) S] of the new tokens; only its query heads are read: write the cache first (`kvWrite`).
  * @param cache [B, C, 2 K S]: K key heads, then K value heads in each row; f32 or f16.
- * @param ranges u32 [B, T, 4]: query t attends cache rows lo <= j < hi; the other two are not read.
+ * @param ranges u32 [B, T, 4] = two runs lo, hi, lo, hi: query t attends cache rows lo <= j < hi of both, which must not overlap; 0, 0 is none.
  * @returns as `attention`.
  */
 export function attentionCached(qkv: Value, cache: Value, ranges: Value, attrs: AttentionAttrs): { out: Value; stats: Value } {

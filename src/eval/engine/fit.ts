@@ -1,0 +1,79 @@
+/**
+ * How large passes are made for a model, its work and a device: planned without allocating anything, from the largest that pays downwards until
+ * the planner's bytes fit the budget. What is planned is what the runtime allocates.
+ */
+import { ScionError } from '../../base/errors.ts';
+import { bytes } from '../../base/format.ts';
+import type { DeviceFacts } from '../../gpu/facts.ts';
+import { type InferOptions, planInference } from '../../infer/plans.ts';
+import type { RaggedOptions } from '../../infer/ragged.ts';
+import type { LlamaConfig } from '../../nn/config.ts';
+import type { Needs } from './prepare.ts';
+import { roomsOf } from './run.ts';
+
+/** Tokens of a pass, largest first. CPU adapters gain nothing beyond the second. */
+const TOKENS = [2048, 512, 256, 128, 64] as const;
+const SEQUENCES = [64, 32, 16, 8, 4, 2, 1] as const;
+/** Bytes beside the weights where nobody names a budget. */
+const BUDGET = { generic: 1 << 30, specialised: 4 * 2 ** 30 } as const;
+
+/** How many tokens of a pass are asked, in the mean, with some room; few rows make the head cheap, too few end passes early. */
+const rowsFor = (tokens: number, { asks, tokens: all }: Needs): number => {
+  const mean = Math.ceil((1.3 * tokens * asks) / Math.max(1, all)) + 8;
+  // A place may be asked for several ids: options of one letter each.
+  return Math.max(16, Math.ceil(Math.min(mean, 2 * tokens) / 8) * 8);
+};
+
+function raggedFor(tokens: number, sequences: number, needs: Needs): RaggedOptions {
+  const rooms = roomsOf(tokens, needs);
+  const generated = needs.generated > 0 ? needs.shared + sequences * needs.written + Math.min(sequences - 1, 4) * needs.shared : 0;
+  const scored = needs.asks > needs.generated;
+  return {
+    tokens,
+    slots: Math.max(rooms.shared + rooms.own, generated),
+    positions: needs.sequence,
+    ...(scored && { score: { rows: rowsFor(tokens, needs), picks: Math.max(1, needs.picks) } }),
+    ...(needs.generated > 0 && { sequences }),
+  };
+}
+
+/**
+ * The passes to open a model with. `budget`: bytes for caches, activations and the rest, weights apart.
+ * @throws ScionError `memory` where the smallest passes need more.
+ */
+export function fitEvaluation(
+  config: LlamaConfig,
+  needs: Needs,
+  facts: DeviceFacts,
+  options: Pick<InferOptions, 'precision' | 'lora'> & { readonly budget?: number },
+): RaggedOptions {
+  const { budget = BUDGET[facts.profile], ...rest } = options;
+  let least: { bytes: number; ragged: RaggedOptions } | null = null;
+  for (const tokens of TOKENS) {
+    if (facts.profile === 'generic' && tokens > 512) continue;
+    // A pass larger than the work is padding.
+    if (tokens > 64 && tokens >= 2 * needs.tokens) continue;
+    for (const sequences of needs.generated > 0 ? SEQUENCES : ([1] as const)) {
+      if (sequences > 1 && sequences >= 2 * needs.generated) continue;
+      const ragged = raggedFor(tokens, sequences, needs);
+      let need: number;
+      try {
+        const { memory } = planInference(config, { ...rest, capacity: 0, ragged }, facts);
+        need = memory.total - Object.entries(memory.states).reduce((sum, [kind, n]) => sum + (kind === 'cache' ? 0 : n), 0);
+      } catch (error) {
+        // More slots than one buffer of this device holds: fewer may fit.
+        if (error instanceof ScionError && (error.kind === 'plan' || error.kind === 'memory')) continue;
+        throw error;
+      }
+      if (need <= budget) return ragged;
+      if (!least || need < least.bytes) least = { bytes: need, ragged };
+    }
+  }
+  throw new ScionError(
+    'memory',
+    least
+      ? `evaluation needs ${bytes(least.bytes)} beside the weights at least (${least.ragged.slots} slots for keys and values), allowed are ${bytes(budget)}; cut prompts, or allow more`
+      : 'no pass of evaluation fits this device’s limits; cut prompts or take a smaller model',
+    { budget, needed: least?.bytes },
+  );
+}
