@@ -63,7 +63,8 @@ export class BranchList {
       found.ids = ids;
       found.length = length;
     }
-    const same = found.asks.find((a) => a.at === at && a.label === label);
+    // Logits come with any loss of the same place.
+    const same = found.asks.find((a) => a.at === at && (a.label === label || label === NO_LABEL));
     if (same) return same.name;
     found.asks.push({ at, label, name: this.names });
     return this.names++;
