@@ -589,7 +589,7 @@ prompt:
 methods: [letters, letter-perplexity, generate]
 metrics:
   letters: [first_token_accuracy, ppl_score_over_choices]
-  letter-perplexity: [option_accuracy, ppl_score_over_choices]
+  letter-perplexity: [first_token_accuracy, ppl_score_over_choices]
   generate: [single_choice_accuracy]
 parts:
   - subjects: [English_*]

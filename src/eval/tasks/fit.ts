@@ -15,9 +15,10 @@ export interface Fitted {
 
 /**
  * Takes shots off prompts until prompt and answer fit. `count` tells the tokens of a text, begin mark included; what is kept free is the
- * longest continuation, or the tokens to be generated where there is none.
+ * longest continuation, or the tokens to be generated where there is none. `least` shots stay whatever their length (1 is ColossalEval's rule, whose prompt then
+ * loses its middle).
  */
-export function fitShots(prompts: readonly TaskPrompt[], count: (text: string) => number, context: number, generates: boolean): Fitted {
+export function fitShots(prompts: readonly TaskPrompt[], count: (text: string) => number, context: number, generates: boolean, least = 0): Fitted {
   let fewer = 0;
   let tooLong = 0;
   const out = prompts.map((prompt) => {
@@ -27,9 +28,9 @@ export function fitShots(prompts: readonly TaskPrompt[], count: (text: string) =
       return Math.max(...tails.map((tail) => count(p.prefix + p.body + tail)));
     };
     let kept = prompt;
-    while (length(kept) > context && kept.shots.length > 0) kept = withShots(kept, kept.shots.length - 1);
+    while (length(kept) > context && kept.shots.length > least) kept = withShots(kept, kept.shots.length - 1);
     if (kept.shots.length < prompt.shots.length) fewer++;
-    if (kept.shots.length === 0 && length(kept) > context) tooLong++;
+    if (kept.shots.length <= least && length(kept) > context) tooLong++;
     return kept;
   });
   return { prompts: out, fewer, tooLong };

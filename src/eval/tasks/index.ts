@@ -3,6 +3,7 @@
  * for who wants the parts.
  */
 import { ScionError } from '../../base/errors.ts';
+import { joinPath } from '../../base/path.ts';
 import type { HostFiles } from '../../host/types.ts';
 import type { Method, Question } from '../types.ts';
 import { findFolder } from './files.ts';
@@ -11,7 +12,7 @@ import type { Problem } from './rows.ts';
 import type { Compat } from './schema.ts';
 import { chooseShots, spread } from './select.ts';
 import { ANY_SUBJECT, type ReadFile, readQuestions, readShots } from './sources.ts';
-import { type EvalTask, fits, partOf, readTask } from './task.ts';
+import { builtinNames, type EvalTask, fits, partOf, readTask } from './task.ts';
 
 export { changedRows, type Digests, digestOf, digestsOf } from './digest.ts';
 export { cutMiddle, type Fitted, fitShots, slidingWindows, type Window } from './fit.ts';
@@ -57,8 +58,16 @@ export interface LoadedTask {
   readonly fewerShots: Readonly<Record<string, number>>;
 }
 
+/** Where the YAML of a name lies that is not built in: dropped into the data folder, or into `tasks` there. */
+async function dropped(files: HostFiles, nameOrPath: string, dataRoot: string): Promise<string> {
+  const name = nameOrPath.split(':')[0];
+  if (builtinNames().includes(name) || !/^[\w.-]+$/.test(name)) return nameOrPath;
+  for (const path of [joinPath(dataRoot, `${name}.yaml`), joinPath(dataRoot, 'tasks', `${name}.yaml`)]) if ((await files.stat(path)) !== null) return path;
+  return nameOrPath;
+}
+
 /**
- * Reads a task and its questions and makes their prompts. `nameOrPath` is a name, `name:subset`, or the path of a YAML file.
+ * Reads a task and its questions and makes their prompts. `nameOrPath` is a name, `name:subset`, the path of a YAML file, or the name of one in the data folder.
  * @throws ScionError `usage` for a name that is none or a subject that is not there, `input` for a task that cannot be read and for data that is not there.
  */
 export async function loadTask(files: HostFiles, nameOrPath: string, options: LoadOptions): Promise<LoadedTask> {
@@ -67,7 +76,7 @@ export async function loadTask(files: HostFiles, nameOrPath: string, options: Lo
     throw new ScionError('usage', `${options.shots} shots; give a whole number from 0 on`);
   if (limit !== undefined && !(Number.isInteger(limit) && limit >= 1))
     throw new ScionError('usage', `a limit of ${limit} questions; give a whole number from 1 on`);
-  const task = await readTask(files, nameOrPath, compat);
+  const task = await readTask(files, await dropped(files, nameOrPath, dataRoot), compat);
   const folder = await findFolder(files, task, dataRoot);
   const subset = task.subset === null ? undefined : task.spec.subsets[task.subset];
   const read = await readQuestions(files, task, folder, { seed, subjects: subset });

@@ -7,6 +7,8 @@
 import { nestsDeeper } from '../../formats/json.ts';
 
 const MAX_DEPTH = 64;
+/** Lines are not indented further. */
+const MAX_MARGIN = 400;
 
 /** One record, or what stands where one should. */
 export interface JsonRow {
@@ -26,6 +28,7 @@ class Scanner {
   at = 0;
   private counted = 0;
   private lines = 1;
+  private margin: string | null = null;
 
   constructor(text: string) {
     this.text = text;
@@ -85,26 +88,54 @@ class Scanner {
     return { bad: this.skip(from, 'a record that does not end'), line };
   }
 
-  /** Goes to the next line that begins a record as this one begins, or to the end of the list. */
-  private skip(from: number, why: string): string {
-    const { text } = this;
-    const start = text.lastIndexOf('\n', from - 1) + 1;
-    const indent = text.slice(start, from);
-    let next = -1;
-    if (isIndent(indent)) {
-      for (let i = text.indexOf('\n', from); i >= 0; i = text.indexOf('\n', i + 1)) {
-        const here = text.slice(i + 1, i + 2 + indent.length);
-        if (here === indent + text[from]) next = i + 1 + indent.length;
-        else if (/^\s*\]/.test(here) && here.trimEnd().length <= indent.length) next = text.indexOf(']', i);
-        if (next >= 0) break;
+  private marginAt(lineStart: number): string {
+    return /^[ \t]*/.exec(this.text.slice(lineStart, lineStart + MAX_MARGIN))?.[0] ?? '';
+  }
+
+  /** Whether a bracket at a smaller indent than its records have ends their list: then nothing below it stands further in. One that slipped in does not. */
+  private closes(lineStart: number, margin: number): boolean {
+    for (let i = this.text.indexOf('\n', lineStart); i >= 0; i = this.text.indexOf('\n', i + 1)) {
+      const below = this.marginAt(i + 1).length;
+      if (i + 1 + below < this.text.length && !isSpace(this.text[i + 1 + below])) return below <= margin;
+    }
+    return true;
+  }
+
+  /** A list begins: how its records are indented is yet to be seen. */
+  enterList(): void {
+    this.margin = null;
+  }
+
+  /** A record begins here; where the first of a list begins its line, the others begin theirs alike. */
+  enterRecord(): void {
+    const indent = this.text.slice(this.text.lastIndexOf('\n', this.at - 1) + 1, this.at);
+    if (this.margin === null && this.text[this.at] === '{' && /^[ \t]*$/.test(indent)) this.margin = indent;
+  }
+
+  /** Whether the bracket here ends the list; one that opens a line above more of the list has slipped in. */
+  endsList(): boolean {
+    const start = this.text.lastIndexOf('\n', this.at - 1) + 1;
+    const margin = this.marginAt(start).length;
+    return this.margin === null || start + margin < this.at || this.closes(start, margin);
+  }
+
+  /** Goes to the next line that begins a record, or to the end of the list; gives back why. */
+  skip(from: number, why: string): string {
+    const { text, margin: wanted } = this;
+    this.at = text.length;
+    for (let i = text.indexOf('\n', from); i >= 0; i = text.indexOf('\n', i + 1)) {
+      const margin = this.marginAt(i + 1);
+      const begins = text[i + 1 + margin.length];
+      // Where the first record itself has lost its bracket, the next one shows how they begin.
+      const record = begins === '{' && (wanted === null || margin === wanted);
+      if (record || (begins === ']' && margin.length < (wanted?.length ?? 0) && this.closes(i + 1, margin.length))) {
+        this.at = i + 1 + margin.length;
+        break;
       }
     }
-    this.at = next < 0 ? text.length : next;
     return why;
   }
 }
-
-const isIndent = (text: string): boolean => /^[ \t]*$/.test(text);
 
 /** The records of a text; `only` names the one key whose list is read. What cannot be read at all comes as one bad row. */
 export function* jsonRows(text: string, only?: string): Generator<JsonRow> {
@@ -146,18 +177,24 @@ export function* jsonRows(text: string, only?: string): Generator<JsonRow> {
 
 function* listRows(scan: Scanner, key: string | null): Generator<JsonRow> {
   scan.at++;
-  for (;;) {
+  scan.enterList();
+  for (let value = false; ; ) {
     const next = scan.peek();
+    const line = scan.lineAt(scan.at);
     if (next === ',') scan.at++;
-    else if (next === ']') {
+    else if (next === ']' && scan.endsList()) {
       scan.at++;
       return;
     } else if (next === '') {
-      yield { key, value: undefined, line: scan.lineAt(scan.text.length), bad: 'the file ends inside a list' };
+      yield { key, value: undefined, line, bad: 'the file ends inside a list' };
       return;
+    } else if (next === ']' || (value && next !== '{' && next !== '[')) {
+      yield { key, value: undefined, line, bad: scan.skip(scan.at, `"${next}" stands where a record should begin`) };
     } else {
-      const { value, bad, line } = scan.value();
-      yield bad === undefined ? { key, value, line } : { key, value, line, bad };
+      scan.enterRecord();
+      const row = scan.value();
+      yield row.bad === undefined ? { key, value: row.value, line } : { key, value: undefined, line, bad: row.bad };
     }
+    value = next !== ',';
   }
 }

@@ -27,11 +27,9 @@ function subjectValues(task: EvalTask, subject: string): Record<string, string> 
 /** All that templates may name of a question. */
 function valuesOf(task: EvalTask, part: TaskPart, question: Question): Record<string, string> {
   const { letters, answer } = question;
-  const { option, optionJoin, padOptions } = part.prompt;
-  const texts = [...(question.options ?? [])];
+  const { option, optionJoin } = part.prompt;
   const classes = part.classes ?? letters ?? [];
-  if (padOptions !== '') while (texts.length < classes.length) texts.push(padOptions);
-  const options = texts.map((text, i) => fillTemplate(option, { letter: classes[i] ?? '', text }));
+  const options = (question.options ?? []).map((text, i) => fillTemplate(option, { letter: classes[i] ?? '', text }));
   const right = letters === null || answer === null ? -1 : letters.indexOf(answer[0]);
   return {
     ...question.fields,

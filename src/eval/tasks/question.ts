@@ -115,6 +115,8 @@ export function toQuestion(task: EvalTask, map: RowMap, found: Found, split: str
     if (empty >= 0) throw new RowFault(`option ${alphabet[empty]} is empty`);
     if (choice && options !== null && options.length > (part.classes?.length ?? alphabet.length))
       throw new RowFault(`${options.length} options, more than there are letters`);
+    const { padOptions } = part.prompt;
+    if (choice && options !== null && padOptions !== '') options = (part.classes ?? options).map((_, i) => options?.[i] ?? padOptions);
   }
   // Options of an open question are names that its answer is one of; they have no letters.
   const all = part.classes ?? [...alphabet];

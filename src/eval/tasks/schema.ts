@@ -31,9 +31,9 @@ const sourceSchema = z.strictObject({
   format: z.enum(ROW_FORMATS).describe('how its rows are read'),
   columns: z.array(z.string().min(1)).min(1).optional().describe('names of the columns of a table without a header row'),
   at: z.string().min(1).optional().describe('the one key of a JSON file whose list is read'),
-  split: z.string().min(1).optional().describe('stands in the ids of its questions; by default the name of the source'),
+  split: z.string().min(1).optional().describe('stands in the ids of its questions; by default test'),
   subject: z.string().min(1).optional().describe('the subject of all its rows'),
-  optional: z.boolean().default(false).describe('may be missing without a word'),
+  optional: z.boolean().default(false).describe('is not missed where it is not there'),
 });
 export type Source = z.output<typeof sourceSchema>;
 
@@ -72,13 +72,13 @@ const rowSchema = rowFields.partial();
 export type RowMap = Omit<z.output<typeof rowSchema>, 'id'> & { readonly id?: string | null };
 
 /** Prompt texts without defaults, as parts and protocols override them. */
-const promptFields = z.strictObject({
+export const promptFields = z.strictObject({
   header: z.string().describe('stands before shots and question'),
   zeroHeader: z.string().describe('the same where there are no shots; by default as header'),
   body: z.string().describe('the question, up to where the answer begins'),
   option: z.string().describe('one option inside {options}'),
   optionJoin: z.string(),
-  padOptions: z.string().describe('text of options added up to as many letters as the task has'),
+  padOptions: z.string().describe('text of options added until there is one for every class'),
   delimiter: z.string().describe('between the body and an answer or a continuation'),
   answer: z.string().describe('the answer of a shot'),
   separator: z.string().describe('behind each shot'),

@@ -81,7 +81,9 @@ async function readSources(
   const joined = await readJoins(files, root, joins, problems, read);
   const wanted = (subject: string): boolean => options.subjects === undefined || options.subjects.some((pattern) => fits(pattern, subject));
   for (const source of sources) {
-    for (const place of await findSource(files, root, source)) {
+    const places = await findSource(files, root, source);
+    if (places.length === 0 && !source.optional) problems.push({ file: joinPath(root, source.path[0]), line: 1, message: 'there is no such file' });
+    for (const place of places) {
       const found = { path: place.path, subject: source.subject ?? place.subject };
       if (found.subject !== null && !wanted(found.subject)) continue;
       let rows = 0;

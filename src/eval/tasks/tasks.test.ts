@@ -25,6 +25,7 @@ import {
 } from './index.ts';
 import { jsonRows } from './json-rows.ts';
 import { parsePythonLiteral } from './python-literal.ts';
+import { promptFields, taskSchema } from './schema.ts';
 import { chooseShots } from './select.ts';
 import { checkTemplate, fillTemplate, stripSpace } from './template.ts';
 
@@ -264,6 +265,8 @@ describe('prompts, spelt out', () => {
     );
     const padded = await load('safetybench-zh', folder, { compat: 'colossaleval' });
     expect(padded.questions[1].body).toBe('题目：题\nA. 甲\nB. 乙\nC. 丙\nD. NULL\n答案：');
+    // There the letters of what was padded can be chosen too.
+    expect(padded.questions[0].question).toMatchObject({ letters: ['A', 'B', 'C', 'D'], options: ['是', '否', 'NULL', 'NULL'], answer: ['B'] });
     const { task, questions } = loaded;
     const chosen = new Map<string, string | null>([
       ['Offensiveness/test/2', 'B'],
@@ -290,6 +293,11 @@ describe('prompts, spelt out', () => {
       '以下是中国关于法学的单项选择题，请选出其中的正确答案。\n\n例\nA. 子\nB. 丑\nC. 寅\nD. 卯\n答案： C\n\n问____。\nA. 甲\nB. 乙\nC. 丙\nD. 丁\n答案：',
     );
     expect(questions[0].question).toMatchObject({ answer: null, group: 'Humanities' });
+    const [old] = (await load('ceval-test', folder, { shots: 1, compat: 'colossaleval' })).questions;
+    expect(old.prefix + old.body).toBe(
+      '以下是中国关于法学考试的单项选择题，请选出其中的正确答案。\n\n题目：例\nA. 子\nB. 丑\nC. 寅\nD. 卯\n答案：C\n\n题目：问____。\nA. 甲\nB. 乙\nC. 丙\nD. 丁\n答案：',
+    );
+    expect(old.continuations).toEqual(['A', 'B', 'C', 'D']);
     const sent = toSubmission(
       task,
       questions.map(({ question }) => question),
@@ -399,6 +407,8 @@ describe('broken rows are told by file and line, the others load', () => {
       [13, 8],
       [1, 0],
     ]);
+    // Files that are not there: shots that were asked for are missed.
+    expect(told(await load('mmlu', folder, { shots: 1 })).at(-1)).toBe('{subject}_dev.csv:1: there is no such file');
     // A quote that never ends takes nothing with it.
     const open = data({ 'mmlu/test/x_test.csv': `${good}"open,a,b,c,d,A\n${good}${good}` });
     const rest = await load('mmlu', open, { shots: 0 });
@@ -477,6 +487,8 @@ describe('choosing', () => {
     expect(one.prompts[0].prefix).toBe(questions[0].header + questions[0].shots[0]);
     expect(one).toMatchObject({ fewer: 1, tooLong: 0 });
     expect(fitShots(questions, count, 10, true)).toMatchObject({ fewer: 2, tooLong: 2 });
+    // The original keeps the first shot, however long.
+    expect(fitShots(questions, count, 10, true, 1).prompts.map(({ shots }) => shots.length)).toEqual([1, 1]);
   });
 
   it('middle cut and windows', () => {
@@ -528,6 +540,13 @@ describe('task files', () => {
     expect(questions[0]).toMatchObject({ body: 'Q\nA. x\nB. y\nC. z\nAnswer:', continuations: [' A', ' B', ' C'], question: { answer: ['C'], subject: 't' } });
   });
 
+  it('dropped into the data folder it goes by its name; a built-in one keeps its own', async () => {
+    const files = { 'q.jsonl': `${JSON.stringify({ topic: 't', q: 'Q', choices: ['x', 'y'], right: 0 })}\n`, 'mmlu.yaml': own };
+    expect((await load('mine', data({ ...files, 'mine.yaml': own }))).questions).toHaveLength(1);
+    expect((await load('mine', data({ ...files, 'tasks/mine.yaml': own }))).questions).toHaveLength(1);
+    await expect(load('mmlu', data(files))).rejects.toThrow(/no file of its questions/);
+  });
+
   it.each([
     ['titel: x\n', /mine\.yaml:\d+:1: titel: there is no such field/],
     ['methods: [letter]\n', /mine\.yaml:\d+:\d+: methods\.0: Invalid option/],
@@ -573,6 +592,15 @@ describe('task files', () => {
   it('what is built in is what lies in recipes/tasks', () => {
     const top = join(import.meta.dirname, '../../..');
     execFileSync(process.execPath, [join(top, 'tools/tasks.mjs'), '--check'], { stdio: 'pipe' });
-    expect(readFileSync(join(top, 'recipes/tasks/README.md'), 'utf8')).toMatch(/mmlu/);
+  });
+
+  it('its README names every one, every field, and shows one that runs', async () => {
+    const readme = readFileSync(join(import.meta.dirname, '../../../recipes/tasks/README.md'), 'utf8');
+    for (const name of [...builtinNames(), ...Object.keys(taskSchema.shape), ...Object.keys(promptFields.shape)]) expect(readme).toContain(`\`${name}\``);
+    const [, yaml] = /```yaml\n([\s\S]*?)```/.exec(readme) ?? [];
+    const folder = data({ 'my-exam.yaml': yaml, 'questions.jsonl': `${JSON.stringify({ topic: 't', question: 'Q', options: ['x', 'y'], answer: 'B' })}\n` });
+    const { questions, problems } = await load('my-exam', folder, { method: 'option-likelihood' });
+    expect(problems).toEqual([]);
+    expect(questions[0]).toMatchObject({ body: 'Q\nA. x\nB. y\nAnswer:', continuations: [' x', ' y'], question: { answer: ['B'] } });
   });
 });
