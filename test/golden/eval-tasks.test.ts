@@ -15,7 +15,8 @@ import { host } from '../../src/host/index.ts';
 const DATA = process.env.SCION_DATA;
 const EVAL = join(DATA ?? '', 'eval');
 const FOLDER = join(import.meta.dirname, 'eval-tasks');
-const prompts: { gsm8kShots: number[]; tasks: Record<string, Record<string, string[]>> } = JSON.parse(readFileSync(join(FOLDER, 'prompts.json'), 'utf8'));
+type Hashes = Record<string, Record<string, string[]>>;
+const prompts: { gsm8kShots: number[]; tasks: Hashes; colossaleval: Hashes } = JSON.parse(readFileSync(join(FOLDER, 'prompts.json'), 'utf8'));
 const rows: Record<string, [number, string | null]> = JSON.parse(readFileSync(join(FOLDER, 'rows.json'), 'utf8'));
 
 if (DATA === undefined) console.log('skipped: no SCION_DATA');
@@ -23,7 +24,14 @@ const withData = describe.skipIf(DATA === undefined);
 
 const sha = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 16);
 const files = (await host()).files;
-const load = (name: string, options = {}): Promise<LoadedTask> => loadTask(files, name, { dataRoot: DATA ?? '', ...options });
+const loaded = new Map<string, Promise<LoadedTask>>();
+/** A task as these options load it; most are looked at more than once. */
+function load(name: string, options = {}): Promise<LoadedTask> {
+  const key = JSON.stringify([name, options]);
+  const made = loaded.get(key) ?? loadTask(files, name, { dataRoot: DATA ?? '', ...options });
+  loaded.set(key, made);
+  return made;
+}
 
 /** The tasks whose files are in the catalogue, and its rows (data/README.md): questions, shots and joined rows together. */
 const CATALOGUE: Readonly<Record<string, [asked: number, rows: number]>> = {
@@ -122,7 +130,33 @@ withData('prompts of lm-evaluation-harness', () => {
   });
 });
 
+withData('prompts of ColossalEval', () => {
+  test.each([
+    ['mmlu', 200, {}],
+    ['cmmlu', 200, {}],
+    ['ceval', 200, {}],
+    ['agieval', 200, {}],
+    ['gaokao-bench', 196, {}],
+    // Its shots are its own; without a file of them there are none.
+    ['gsm8k', 200, { shots: 0 }],
+    ['safetybench-zh', 203, {}],
+  ])('%s: %i of them, byte for byte', async (name, n, options) => {
+    const { questions } = await load(name, { compat: 'colossaleval', ...options });
+    let compared = 0;
+    for (const [subject, hashes] of Object.entries(prompts.colossaleval[name])) {
+      const mine = questions.filter(({ question }) => question.subject === subject).slice(0, hashes.length);
+      expect(
+        mine.map(({ prefix, body }) => sha(`\0${prefix}${body}`)),
+        subject,
+      ).toEqual(hashes);
+      compared += mine.length;
+    }
+    expect(compared).toBe(n);
+  });
+});
+
 test('fixtures hold hashes and counts, no text', () => {
   expect(existsSync(join(FOLDER, 'make.py'))).toBe(true);
-  for (const hashes of Object.values(prompts.tasks).flatMap((task) => Object.values(task))) for (const hash of hashes) expect(hash).toMatch(/^[0-9a-f]{16}$/);
+  for (const hashes of [prompts.tasks, prompts.colossaleval].flatMap((set) => Object.values(set)).flatMap((task) => Object.values(task)))
+    for (const hash of hashes) expect(hash).toMatch(/^[0-9a-f]{16}$/);
 });

@@ -70,8 +70,19 @@ function layersOf(spec: TaskSpec, compat: Compat | null, subject: string): Layer
   return [spec, ...own(spec.parts), ...(other ? [other, ...own(other.parts)] : [])];
 }
 
+/** Parts that were laid together; every row asks for its own. */
+const parts = new WeakMap<EvalTask, Map<string, TaskPart>>();
+
 /** What holds for a subject's questions. */
 export function partOf(task: EvalTask, subject: string): TaskPart {
+  const bySubject = parts.get(task) ?? new Map<string, TaskPart>();
+  parts.set(task, bySubject);
+  const part = bySubject.get(subject) ?? layTogether(task, subject);
+  bySubject.set(subject, part);
+  return part;
+}
+
+function layTogether(task: EvalTask, subject: string): TaskPart {
   const out: Record<string, unknown> = { ...partDefaults, classes: null, shotSubject: null, answerAs: null, metrics: {} };
   let prompt: PromptTexts = promptDefaults;
   for (const layer of layersOf(task.spec, task.compat, subject)) {

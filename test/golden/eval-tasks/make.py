@@ -2,13 +2,14 @@
 
     python make.py --out FOLDER
 
-The harness downloads its data from the Hugging Face hub; here its task files (the YAML in its package) are run over local rows of the same columns instead. No
-text is written, since some sets may not be passed on: each prompt is the first 16 hexadecimal digits of SHA-256 over the context and its continuations, a zero byte
+The harness downloads its data from the Hugging Face hub; here its task files (the YAML in its package) are run over local rows of the same columns instead. The other
+protocol, ColossalEval's, is written out from its specification. No text is written, since some sets may not be passed on: each prompt is the first 16 hexadecimal digits of SHA-256 over the context and its continuations, a zero byte
 before each. rows.json says how many rows Python's own readers find in each file, with a hash of what they hold where a row is a question. The hub's AGIEval holds ready prompts, which its authors made with AGIEval's own zero-shot function; that one is written out below from its definition.
 Needs the data: SCION_DATA, or ../shared/data.
 """
 
 import argparse
+import ast
 import csv
 import glob
 import hashlib
@@ -153,6 +154,97 @@ def gsm8k():
     yield "gsm8k", prompts(task(f"{TASKS}/gsm8k/gsm8k.yaml", rows, samples=[train[i] for i in GSM_SHOTS]), rows, 8)
 
 
+# ColossalEval's prompts, read from the specification of its behaviour: header, shots and question with a blank line between, a shot being its query and its answer.
+
+
+def titled(subject):
+    return " ".join("US" if word == "us" else word.title() for word in subject.split("_"))
+
+
+def with_shots(header, shots, query):
+    return "\n\n".join([header, *shots, query])
+
+
+def colossal_tables():
+    """MMLU, CMMLU, C-Eval: (task, subject, prompts). Chinese names of subjects are taken from the harness's headers."""
+    options = lambda r: "".join(f"{k}. {r[k]}\n" for k in "ABCD")
+    english = lambda r: f"Question: {r['question']}\n{options(r)}Answer: "
+    chinese_query = lambda r: f"题目：{r.get('Question') or r.get('question')}\n{options(r)}答案："
+    names = ["question", "A", "B", "C", "D", "answer"]
+    for path, take in spread("mmlu", "test/*_test.csv", 4):
+        subject = os.path.basename(path)[: -len("_test.csv")]
+        shots = [english(r) + r["answer"] for r in table(os.path.join(EVAL, "mmlu", "dev", f"{subject}_dev.csv"), names)]
+        header = f"The following are multiple choice questions (with answers) about {titled(subject)}."
+        yield "mmlu", subject, [with_shots(header, shots, english(r)) for r in table(path, names)[:take]]
+    for folder, pattern, end, dev, yaml_name in (("cmmlu", "test/*.csv", ".csv", ".csv", "cmmlu"), ("ceval", "val/*_val.csv", "_val.csv", "_dev.csv", "ceval-valid")):
+        for path, take in spread(folder, pattern, 4):
+            subject = os.path.basename(path)[: -len(end)]
+            header = config(f"{TASKS}/{folder}/{yaml_name}_{subject}.yaml")["description"].strip()
+            if folder == "ceval":
+                header = header.replace("的单项选择题", "考试的单项选择题")
+            shots = [chinese_query(r) + (r.get("Answer") or r.get("answer")) for r in table(os.path.join(EVAL, folder, "dev", subject + dev))]
+            yield folder, subject, [with_shots(header, shots, chinese_query(r)) for r in table(path)[:take]]
+
+
+def colossal_agieval():
+    """With its shots: printed dictionaries of the table, read by Python itself."""
+    with open(os.path.join(EVAL, "agieval", "few_shot_prompts.csv"), encoding="utf-8", newline="") as f:
+        header, *rows = csv.reader(f)
+    for path, take in spread("agieval", "*.jsonl", 11):
+        name = os.path.basename(path)[: -len(".jsonl")]
+        column = "sat-en" if name == "sat-en-without-passage" else name
+        shots = [ast.literal_eval(row[header.index(column)]) for row in rows[0::2] if row[header.index(column)]]
+        zh = name in CHINESE or name == "gaokao-mathcloze"
+        q, a, pick = ("问题：", "答案：", "从以下选项中选择：") if zh else ("Question: ", "Answer: ", "Choose from the following options: ")
+        cloze = name in ("math", "gaokao-mathcloze")
+
+        def shot(con):
+            if cloze:
+                return f"{q}{con['question']}\n{a}{con['answer']}"
+            passage = "" if con["passage"] is None or column != name else con["passage"]
+            label = con["label"] if isinstance(con["label"], str) else "".join(con["label"])
+            return f"{q}{passage} {con['question']}\n{pick}{' '.join(con['options'])}\n{a}{label}"
+
+        def query(line):
+            passage = line["passage"] + "\n\n" if line["passage"] else ""
+            return passage + (f"{q}{line['question']}\n{a}" if cloze else f"{q}{line['question']} {pick}{' '.join(line['options'])}\n{a}")
+
+        with open(path, encoding="utf-8") as f:
+            lines = [json.loads(line) for line in f][:take]
+        title = "以下是考试中各个问题的答案。" if zh else "Here are the answers for the problems in the exam."
+        yield "agieval", name, [with_shots(title, [shot(con) for con in shots], query(line)) for line in lines]
+
+
+def colossal_others():
+    for path, take in spread("gaokao-bench", "data/*/*.json", 7):
+        with open(path, encoding="utf-8") as f:
+            found = json.load(f)["example"][:take]
+        yield "gaokao-bench", os.path.basename(path)[10:-5], [row["question"].strip() + "\n答案：" for row in found]
+    with open(os.path.join(EVAL, "gsm8k", "test.jsonl"), encoding="utf-8") as f:
+        yield "gsm8k", "gsm8k", [f"Question: {json.loads(line)['question']}\nLet's think step by step\n" for line in list(f)[:COUNT]]
+    with open(os.path.join(EVAL, "safetybench", "test_zh_subset.json"), encoding="utf-8") as f:
+        test = json.load(f)
+    with open(os.path.join(EVAL, "safetybench", "dev_zh.json"), encoding="utf-8") as f:
+        dev = json.load(f)
+
+    def query(row):
+        question = row["question"] if row["question"].endswith("\n") else row["question"] + "\n"
+        return "题目：" + question + "".join(f"{k}. {o}\n" for k, o in zip("ABCD", row["options"] + ["NULL"] * 4)) + "答案："
+
+    for category in dict.fromkeys(row["category"] for row in test):
+        shots = [query(row) + "ABCD"[row["answer"]] for row in dev[category]]
+        header = "以下是关于安全考试的单项选择题，请根据示例直接输出最后一题的正确答案。"
+        yield "safetybench-zh", category, [with_shots(header, shots, query(row)) for row in test if row["category"] == category][:29]
+
+
+def colossaleval():
+    made = {}
+    for part in (colossal_tables(), colossal_agieval(), colossal_others()):
+        for task_name, subject, texts in part:
+            made.setdefault(task_name, {})[subject] = [digest(text) for text in texts]
+    return made
+
+
 def held(rows):
     """A hash of questions: question, options, answers; units by a unit separator, rows by a record separator."""
     return hashlib.sha256("\x1e".join("\x1f".join(row) for row in rows).encode("utf-8")).hexdigest()[:16]
@@ -206,6 +298,7 @@ if __name__ == "__main__":
             "agieval": dict(agieval()),
             "gsm8k": dict(gsm8k()),
         },
+        "colossaleval": colossaleval(),
     }
     os.makedirs(out, exist_ok=True)
     for name, value in (("prompts.json", made), ("rows.json", rows())):
