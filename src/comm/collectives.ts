@@ -5,7 +5,7 @@
  */
 import { ScionError } from '../base/errors.ts';
 import { toBfloatBits } from '../base/half.ts';
-import type { Transport } from './types.ts';
+import type { Meeting, Transport } from './types.ts';
 
 /** What values travel as. */
 export type Wire = 'f32' | 'bf16';
@@ -63,25 +63,17 @@ const inOrder = (transport: Transport): Transport => transport.operation?.() ?? 
 /** Elements of all ranks that are exchanged and summed at once: they stay in the cache, and the memory beside the values stays small. */
 const SPAN = 1 << 18;
 
-/**
- * The sum over ranks, a shard for each: rank r gets elements bounds[r] to bounds[r + 1] of it.
- * @param values this rank's contribution, f32 [bounds[size]]; left as it is unless `out` is part of it
- * @param out f32 [bounds[rank + 1] - bounds[rank]]; may be that very part of `values`
- * @param options bounds: ascending, size + 1 numbers, equal on all ranks, by default `shardBounds`
- */
-export async function reduceScatterSum(
-  transport: Transport,
-  values: Float32Array,
-  out: Float32Array,
-  { bounds = shardBounds(values.length, transport.size), wire = 'f32' }: { bounds?: readonly number[]; wire?: Wire } = {},
-): Promise<void> {
-  const { rank, size } = transport;
-  checkBounds(bounds, size, values.length);
-  checkLength('out', out, bounds[rank + 1] - bounds[rank]);
+interface Sharing {
+  readonly bounds: readonly number[];
+  readonly wire: Wire;
+}
+
+/** A reduce-scatter by messages. */
+async function scatterSum(steps: Transport, values: Float32Array, out: Float32Array, { bounds, wire }: Sharing): Promise<void> {
+  const { rank, size } = steps;
   const ranks = Array.from({ length: size }, (_, r) => r);
   const span = Math.floor(SPAN / size);
   const longest = Math.max(...ranks.map((r) => bounds[r + 1] - bounds[r]));
-  const steps = inOrder(transport);
   const room = ranks.map(() => new Float32Array(Math.min(span, out.length)));
   const empty = new Uint8Array(0);
   for (let start = 0; start < longest; start += span) {
@@ -106,6 +98,51 @@ export async function reduceScatterSum(
   }
 }
 
+/** An all-gather by messages. */
+async function gather(steps: Transport, out: Float32Array, { bounds, wire }: Sharing): Promise<void> {
+  const shards = Array.from({ length: steps.size }, (_, r) => out.subarray(bounds[r], bounds[r + 1]));
+  const own = shards[steps.rank];
+  if (wire === 'f32') return steps.allGather(bytesOf(own), shards.map(bytesOf));
+  const bits = shards.map((shard) => new Uint16Array(shard.length));
+  await steps.allGather(bytesOf(pack(own)), bits.map(bytesOf));
+  for (const [r, shard] of shards.entries()) unpack(bits[r], shard);
+}
+
+/** A way to all ranks' values where all are staged in memory that they share; bf16 goes by message, whose roundings it needs. */
+async function meet(steps: Transport, values: Float32Array, wire: Wire): Promise<Meeting | null> {
+  return wire === 'f32' ? ((await steps.meet?.(values)) ?? null) : null;
+}
+
+/**
+ * The sum over ranks, a shard for each: rank r gets elements bounds[r] to bounds[r + 1] of it.
+ * @param values this rank's contribution, f32 [bounds[size]]; left as it is unless `out` is part of it
+ * @param out f32 [bounds[rank + 1] - bounds[rank]]; may be that very part of `values`
+ * @param options bounds: ascending, size + 1 numbers, equal on all ranks, by default `shardBounds`
+ */
+export async function reduceScatterSum(
+  transport: Transport,
+  values: Float32Array,
+  out: Float32Array,
+  { bounds = shardBounds(values.length, transport.size), wire = 'f32' }: { bounds?: readonly number[]; wire?: Wire } = {},
+): Promise<void> {
+  const { rank, size } = transport;
+  checkBounds(bounds, size, values.length);
+  checkLength('out', out, bounds[rank + 1] - bounds[rank]);
+  const steps = inOrder(transport);
+  const meeting = await meet(steps, values, wire);
+  if (meeting === null) return scatterSum(steps, values, out, { bounds, wire });
+  // The sum is made in this rank's part, which nobody else reads; what was there comes back unless the sum is to stay there.
+  const own = values.subarray(bounds[rank], bounds[rank + 1]);
+  const kept = own.buffer === out.buffer && own.byteOffset === out.byteOffset ? null : own.slice();
+  meeting.sum(bounds[rank], bounds[rank + 1], [rank]);
+  if (kept !== null) {
+    out.set(own);
+    own.set(kept);
+  }
+  meeting.count(bytesSentBy.reduceScatterSum(bounds, rank));
+  await steps.barrier();
+}
+
 /**
  * Every rank's shard, gathered on all of them.
  * @param out f32 [bounds[size]]; on entry its part of this rank holds what this rank gives. With a wire of bf16 that part is rounded too.
@@ -117,11 +154,12 @@ export async function allGather(
 ): Promise<void> {
   const { rank, size } = transport;
   checkBounds(bounds, size, out.length);
-  const shards = Array.from({ length: size }, (_, r) => out.subarray(bounds[r], bounds[r + 1]));
-  if (wire === 'f32') return transport.allGather(bytesOf(shards[rank]), shards.map(bytesOf));
-  const bits = shards.map((shard) => new Uint16Array(shard.length));
-  await transport.allGather(bytesOf(pack(shards[rank])), bits.map(bytesOf));
-  for (const [r, shard] of shards.entries()) unpack(bits[r], shard);
+  const steps = inOrder(transport);
+  const meeting = await meet(steps, out, wire);
+  if (meeting === null) return gather(steps, out, { bounds, wire });
+  for (const [r, view] of meeting.views.entries()) if (r !== rank) out.set(view.subarray(bounds[r], bounds[r + 1]), bounds[r]);
+  meeting.count(bytesSentBy.allGather(bounds, rank));
+  await steps.barrier();
 }
 
 /** Replaces `values` by their sum over all ranks, the same bits on each. */
@@ -130,8 +168,15 @@ export async function allReduceSum(transport: Transport, values: Float32Array, {
   if (size === 1 && wire === 'f32') return;
   const bounds = shardBounds(values.length, size);
   const steps = inOrder(transport);
-  await reduceScatterSum(steps, values, values.subarray(bounds[rank], bounds[rank + 1]), { bounds, wire });
-  await allGather(steps, values, { bounds, wire });
+  const meeting = await meet(steps, values, wire);
+  if (meeting === null) {
+    await scatterSum(steps, values, values.subarray(bounds[rank], bounds[rank + 1]), { bounds, wire });
+    return gather(steps, values, { bounds, wire });
+  }
+  // Each rank writes its shard of the sum into everybody's values.
+  meeting.sum(bounds[rank], bounds[rank + 1], [...meeting.views.keys()]);
+  meeting.count(bytesSentBy.allReduceSum(values.length, size, rank));
+  await steps.barrier();
 }
 
 /** Ranks that a rank hands a broadcast on to, in a binomial tree of `size` ranks counted from the root; and whom it has it from (-1: the root). */

@@ -6,6 +6,7 @@
 import { type ErrorKind, isScionError, ScionError } from '../base/errors.ts';
 import { type Host, type HostPort, type HostWorker, host } from '../host/index.ts';
 import { Mailboxes, mailBytes, mailLayout } from './mailbox.ts';
+import { growingMemory } from './shared.ts';
 import { BEAT_MS, type ThreadWorld, threadTransport } from './threads.ts';
 import type { Transport } from './types.ts';
 
@@ -43,11 +44,11 @@ function rankError(rank: number, size: number, error: unknown): ScionError {
   return new ScionError(kind, `rank ${rank} of ${size}: ${message}`, { ...(isScionError(error) ? error.details : {}), rank }, error);
 }
 
-function sharedMemory(bytes: number): SharedArrayBuffer {
+function sharedMemory(bytes: number): WebAssembly.Memory {
   if (typeof SharedArrayBuffer !== 'function') {
     throw new ScionError('device', 'several ranks need shared memory, which this page has not: serve it with COOP same-origin and COEP require-corp headers');
   }
-  return new SharedArrayBuffer(bytes);
+  return growingMemory(bytes);
 }
 
 /**
@@ -58,7 +59,9 @@ export async function spawnRanks(size: number, entry: URL, data: unknown, option
   if (!Number.isInteger(size) || size < 1) throw new ScionError('usage', `${size} ranks: a whole number from 1`, { size });
   const machine = await host();
   const layout = mailLayout(size);
-  const mail = new Mailboxes(sharedMemory(mailBytes(layout)), layout);
+  const memory = sharedMemory(mailBytes(layout));
+  const mail = new Mailboxes(memory, layout);
+  mail.begin();
   const workers = Array.from({ length: size }, () => machine.worker(entry));
   const end = async (): Promise<void> => {
     await Promise.all(workers.map((worker) => worker.end()));
@@ -71,7 +74,7 @@ export async function spawnRanks(size: number, entry: URL, data: unknown, option
   };
   const watch = watchBeats(machine, mail, options.silenceMs ?? SILENCE_MS);
   const parts = workers.map((worker, rank) =>
-    runRank(worker, { memory: mail.control.buffer, layout, rank }, data, begun, options).then(
+    runRank(worker, { memory, layout, rank }, data, begun, options).then(
       (result) => {
         watch.leave(rank);
         return result;

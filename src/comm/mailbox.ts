@@ -25,7 +25,7 @@ export function mailLayout(size: number): MailLayout {
   return { size, ring: 2 ** Math.min(20, Math.max(16, Math.floor(Math.log2(share)))) };
 }
 
-const controlInts = (size: number): number => LINE * (2 * size + 2 * size * size);
+const controlInts = (size: number): number => LINE * (1 + 2 * size + 2 * size * size);
 
 /** Bytes of shared memory that a layout takes. */
 export function mailBytes({ size, ring }: MailLayout): number {
@@ -38,10 +38,11 @@ export class Mailboxes {
   readonly control: Int32Array<SharedArrayBuffer>;
   readonly #memory: SharedArrayBuffer;
 
-  constructor(memory: SharedArrayBuffer, layout: MailLayout) {
-    this.#memory = memory;
+  constructor({ buffer }: WebAssembly.Memory, layout: MailLayout) {
+    // Types know no shared ones here. Growing makes new buffers over the same memory; this one stays good for what lies in it.
+    this.#memory = buffer as ArrayBufferLike as SharedArrayBuffer;
     this.layout = layout;
-    this.control = new Int32Array(memory, 0, controlInts(layout.size));
+    this.control = new Int32Array(this.#memory, 0, controlInts(layout.size));
   }
 
   /** Index of the counter that is raised whenever something changed for this rank; what it waits on. */
@@ -52,6 +53,17 @@ export class Mailboxes {
   /** Index of the counter that a rank raises as long as it lives. */
   beat(rank: number): number {
     return LINE * (this.layout.size + rank);
+  }
+
+  /** Index of the count of lines (64 bytes) of the shared memory that are taken; begins behind the rings. */
+  get top(): number {
+    const { size } = this.layout;
+    return LINE * (2 * size + 2 * size * size);
+  }
+
+  /** Once, before any rank begins. */
+  begin(): void {
+    Atomics.store(this.control, this.top, mailBytes(this.layout) / (4 * LINE));
   }
 
   ring(rank: number): void {

@@ -5,7 +5,8 @@
  * tells its messages from others' by a number in their key, which costs no call that blocks.
  */
 import { invariant, ScionError } from '../base/errors.ts';
-import { TAG_LIMIT, type Transport } from './types.ts';
+import type { SharedHeap } from './shared.ts';
+import { type Meeting, TAG_LIMIT, type Transport } from './types.ts';
 
 /** Messages between pairs of a world. Those of one pair and one key keep their order; other keys may overtake. Never to the rank itself. */
 export interface Carrier {
@@ -17,6 +18,8 @@ export interface Carrier {
   put(to: number, key: number, bytes: Uint8Array): Promise<void>;
   /** Fills `bytes` with the next message of this pair and key; a `lengthError` if it is not exactly as long. */
   take(from: number, key: number, bytes: Uint8Array): Promise<void>;
+  /** Memory that all ranks see, where there is such. */
+  readonly heap?: SharedHeap;
   close(): Promise<void>;
 }
 
@@ -86,6 +89,42 @@ class PairTransport implements Transport {
 
   #take(from: number, tag: number, bytes: Uint8Array): Promise<void> {
     return this.#carrier.take(this.#members[from], this.#context * KEYS + tag, bytes);
+  }
+
+  stage(count: number): Float32Array {
+    return this.#carrier.heap?.stage(count) ?? new Float32Array(count);
+  }
+
+  async meet(values: Float32Array): Promise<Meeting | null> {
+    const { heap } = this.#carrier;
+    if (heap === undefined) return null;
+    const tag = this.#collectiveTag();
+    const places = Array.from({ length: this.size }, () => new Float64Array(2));
+    places[this.rank].set([heap.locate(values), values.length]);
+    const bytes = (words: Float64Array): Uint8Array => new Uint8Array(words.buffer);
+    // Where things lie is no payload, so it goes uncounted.
+    const others = this.#members.map((member, rank) => ({ member, rank })).filter(({ rank }) => rank !== this.rank);
+    await Promise.all([
+      ...others.map(({ member, rank }) => this.#carrier.take(member, this.#context * KEYS + tag, bytes(places[rank]))),
+      ...others.map(({ member }) => this.#carrier.put(member, this.#context * KEYS + tag, bytes(places[this.rank]))),
+    ]);
+    const other = places.findIndex(([, length]) => length !== values.length);
+    if (other >= 0) throw lengthError(this.rank, this.#members[other], tag, 4 * places[other][1], 4 * values.length);
+    if (places.some(([from]) => from < 0)) return null;
+    return {
+      views: places.map(([from], rank) => (rank === this.rank ? values : heap.view(from, values.length))),
+      sum: (first, end, ranks) => {
+        const at = places.map(([from]) => from + 4 * first);
+        heap.sum(
+          at,
+          ranks.map((rank) => at[rank]),
+          end - first,
+        );
+      },
+      count: (sent) => {
+        this.#counters.sent += sent;
+      },
+    };
   }
 
   #checkPeer(what: string, peer: number, tag: number): void {

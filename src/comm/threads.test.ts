@@ -7,7 +7,8 @@ import { program } from '../../test/comm/program.ts';
 import { host } from '../host/index.ts';
 import { spawnRanks } from './launch.ts';
 import { localRanks } from './local.ts';
-import { mailBytes, mailLayout } from './mailbox.ts';
+import { Mailboxes, mailBytes, mailLayout } from './mailbox.ts';
+import { growingMemory } from './shared.ts';
 import { threadTransport } from './threads.ts';
 import type { Transport } from './types.ts';
 
@@ -19,7 +20,8 @@ async function digests(ranks: readonly Transport[], counts: readonly number[]): 
 
 async function ringRanks(size: number, ring: number): Promise<Transport[]> {
   const layout = { size, ring };
-  const memory = new SharedArrayBuffer(mailBytes(layout));
+  const memory = growingMemory(mailBytes(layout));
+  new Mailboxes(memory, layout).begin();
   const machine = await host();
   return Array.from({ length: size }, (_, rank) => threadTransport({ memory, layout, rank }, machine));
 }

@@ -6,30 +6,34 @@
 import type { Host } from '../host/index.ts';
 import { Mailboxes, type MailLayout } from './mailbox.ts';
 import { type Carrier, lengthError, worldTransport } from './pairs.ts';
+import { SharedHeap } from './shared.ts';
 import { nextTurn } from './turn.ts';
 import type { Transport } from './types.ts';
 
 /** What a rank of a world of threads is told; goes by message. */
 export interface ThreadWorld {
-  readonly memory: SharedArrayBuffer;
+  readonly memory: WebAssembly.Memory;
   readonly layout: MailLayout;
   readonly rank: number;
 }
 
 /** Milliseconds between two beats of a rank. */
 export const BEAT_MS = 500;
-/** Looks at all rings before a rank goes to sleep: what a neighbour is just writing is often there sooner than a wake-up is. */
-const LOOKS = 100;
-/** Milliseconds of copying without a break, at most: timers and GPU callbacks of this thread wait as long. */
-const COPY_MS = 5;
+/**
+ * Milliseconds that a rank looks at its rings before it goes to sleep, where every rank has a core of its own: what a neighbour is just writing or adding is there sooner
+ * than a wake-up (some 0.1 ms). Timers and GPU callbacks of this thread come between. Where ranks share cores the other one needs the core: a few looks, then sleep.
+ */
+const LOOK_MS = 1;
+const LOOKS = 20;
+/** Milliseconds of moving bytes without a break, at most: timers and GPU callbacks of this thread wait as long. */
+const MOVE_MS = 2;
 /** Where a host has no waitAsync, the doorbell is looked at this often. */
 const POLL_MS = 1;
 
 /** Resolves when the counter is no longer `seen`; at once if it is not. */
-function rung(control: Int32Array<SharedArrayBuffer>, index: number, seen: number, sleep: (ms: number) => Promise<void>): Promise<unknown> | null {
-  if (typeof Atomics.waitAsync !== 'function') return Atomics.load(control, index) === seen ? sleep(POLL_MS) : null;
-  const wait = Atomics.waitAsync(control, index, seen);
-  return wait.async ? wait.value : null;
+async function rung(control: Int32Array<SharedArrayBuffer>, index: number, seen: number, sleep: (ms: number) => Promise<void>): Promise<void> {
+  if (typeof Atomics.waitAsync === 'function') await Atomics.waitAsync(control, index, seen).value;
+  else if (Atomics.load(control, index) === seen) await sleep(POLL_MS);
 }
 
 function threadCarrier({ memory, layout, rank }: ThreadWorld, host: Host): Carrier {
@@ -42,6 +46,7 @@ function threadCarrier({ memory, layout, rank }: ThreadWorld, host: Host): Carri
   const beat = (): void => void Atomics.add(mail.control, mail.beat(rank), 1);
   beat();
   const timer = setInterval(beat, BEAT_MS);
+  const ownCores = layout.size <= host.cores;
   let pumping = false;
 
   const moveAll = (): boolean => {
@@ -50,20 +55,29 @@ function threadCarrier({ memory, layout, rank }: ThreadWorld, host: Host): Carri
     return moved;
   };
 
+  /** Moves until nothing moves, or for so long; true if anything moved. */
+  const moveSome = (): boolean => {
+    const start = host.now();
+    if (!moveAll()) return false;
+    while (host.now() - start < MOVE_MS && moveAll());
+    return true;
+  };
+
   async function pump(): Promise<void> {
-    pumping = true;
-    try {
-      while (ends.some((end) => !end.idle)) {
-        const seen = Atomics.load(mail.control, bell);
-        const start = host.now();
-        let still = 0;
-        while (still < LOOKS && host.now() - start < COPY_MS) still = moveAll() ? 0 : still + 1;
-        if (still < LOOKS) await nextTurn();
-        else await (rung(mail.control, bell, seen, host.sleep) ?? undefined);
+    let last = host.now();
+    while (ends.some((end) => !end.idle)) {
+      const seen = Atomics.load(mail.control, bell);
+      let moved = moveSome();
+      for (let look = 1; !moved && look < LOOKS; look++) moved = moveSome();
+      if (moved) last = host.now();
+      // Calls that were answered go on first, and often ask for more.
+      if (moved || (ownCores && host.now() - last < LOOK_MS)) await nextTurn();
+      else {
+        await rung(mail.control, bell, seen, host.sleep);
+        last = host.now();
       }
-    } finally {
-      pumping = false;
     }
+    pumping = false;
   }
 
   /** Calls made in one turn are moved together. */
@@ -79,6 +93,7 @@ function threadCarrier({ memory, layout, rank }: ThreadWorld, host: Host): Carri
     kind: 'threads',
     rank,
     size: layout.size,
+    heap: new SharedHeap(memory, mail.control, mail.top),
     put: (to, key, bytes) =>
       new Promise((resolve) => {
         writers.get(to)?.push(key, bytes, resolve);

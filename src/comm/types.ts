@@ -7,6 +7,16 @@
 /** Tags of `send` and `recv`: whole numbers below this. */
 export const TAG_LIMIT = 16384;
 
+/** Every rank's values at hand, in shared memory. Nobody may touch what another rank reads or writes before all have passed a barrier. */
+export interface Meeting {
+  /** Values of each rank; this rank's own among them. */
+  readonly views: readonly Float32Array[];
+  /** Writes the sum in rank order of elements first to end to the views of `ranks`, in f32. */
+  sum(first: number, end: number, ranks: readonly number[]): void;
+  /** Counts bytes as sent: those that others read here or that were written to theirs. */
+  count(bytes: number): void;
+}
+
 /**
  * Moves bytes between ranks; sums are ours (collectives.ts). One call at a time per tag; all are collective in the same order on every rank.
  * Collective calls (`allToAll`, `allGather`, `barrier`, `split`) may overlap as long as every rank begins them in the same order. Buffers belong
@@ -32,6 +42,13 @@ export interface Transport {
    * with those of operations under way at the same time. Messages of its `send` and `recv` go under the operation's own tag. Collective, without waiting.
    */
   operation?(): Transport;
+  /**
+   * Zeroed values, f32 [count], in memory that all ranks of this process see, where ranks have such: sums and gathers over staged values need no copies. Never given
+   * back: take what a run needs once. Not collective.
+   */
+  stage?(count: number): Float32Array;
+  /** Where every rank's `values` are staged: a way to each other's; else null. Collective; lengths must be equal. */
+  meet?(values: Float32Array): Promise<Meeting | null>;
   /** Payload bytes sent to other ranks by this transport since it was made; transports that were split off count their own. */
   readonly bytesSent: number;
   /** Ends this rank's part. Collective for a root transport; one that was split off leaves its root open. */

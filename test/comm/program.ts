@@ -56,6 +56,25 @@ export async function program(
   const recv = Array.from({ length: size }, (_, from) => new Uint8Array(1 + 7 * from + 3 * rank));
   await transport.allToAll(send, recv);
   for (const bytes of recv) note(bytes);
+  // The same operations on staged values, which ranks of one process do without messages; one of several parts of one buffer.
+  const staged = transport.stage?.(9_001) ?? new Float32Array(9_001);
+  for (const [first, end] of [
+    [0, 9_001],
+    [3, 5_000],
+  ]) {
+    const values = staged.subarray(first, end);
+    values.set(contribution(seed + 4, rank, end - first));
+    const bounds = shardBounds(values.length, size, 16);
+    const shard = new Float32Array(bounds[rank + 1] - bounds[rank]);
+    await reduceScatterSum(transport, values, shard, { bounds });
+    note(shard);
+    note(values);
+    await allReduceSum(transport, values);
+    note(values);
+    values.fill(rank, bounds[rank], bounds[rank + 1]);
+    await allGather(transport, values, { bounds });
+    note(values);
+  }
   if (size > 1) {
     // Round the ring; the receiver asks in the other order, so one message has to wait aside.
     const next = (rank + 1) % size;
