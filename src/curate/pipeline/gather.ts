@@ -16,6 +16,8 @@ import type { BucketOutput } from './pack-tasks.ts';
 /** Names of decontamination tallies that list rows; they go to a file of their own. */
 const ROW_TALLY = /^decontaminate\.row /;
 const SCORE_BINS = 40;
+/** From this ratio of greatest to least on, bins are equal in ratio, not in difference: perplexities have a long tail. */
+const LOG_RATIO = 100;
 
 const sortedEntries = <T>(map: Iterable<readonly [string, T]>): [string, T][] =>
   [...map].map(([k, v]): [string, T] => [k, v]).sort(([a], [b]) => (a < b ? -1 : 1));
@@ -57,7 +59,7 @@ export interface GatherInput {
   readonly config: unknown;
 }
 
-/** A histogram of coarse values; the outermost half percent lies in the end bins. */
+/** A histogram of coarse values; the outermost half percent lies in the end bins. Bins are equal in width, or in ratio where values differ much. */
 export function scoreHistogram(values: ReadonlyMap<string, number>, limits: { readonly below?: number; readonly above?: number } = {}): ScoreHistogram {
   const sorted = [...values].map(([value, n]): [number, number] => [Number(value), n]).sort((a, b) => a[0] - b[0]);
   const total = sorted.reduce((sum, [, n]) => sum + n, 0);
@@ -72,9 +74,12 @@ export function scoreHistogram(values: ReadonlyMap<string, number>, limits: { re
   const unit = sorted.length > 0 && sorted[0][0] >= 0 && sorted[sorted.length - 1][0] <= 1;
   const low = unit ? 0 : quantile(0.005);
   const high = unit ? 1 : Math.max(quantile(0.995), low + 1e-9);
-  const edges = Array.from({ length: SCORE_BINS + 1 }, (_, i) => Number((low + ((high - low) * i) / SCORE_BINS).toPrecision(6)));
+  const ratio = !unit && low > 0 && high >= LOG_RATIO * low ? high / low : 0;
+  const edge = (i: number): number => (ratio > 0 ? low * ratio ** (i / SCORE_BINS) : low + ((high - low) * i) / SCORE_BINS);
+  const place = (value: number): number => (ratio > 0 ? Math.log(Math.max(value, low) / low) / Math.log(ratio) : (value - low) / (high - low));
+  const edges = Array.from({ length: SCORE_BINS + 1 }, (_, i) => Number(edge(i).toPrecision(6)));
   const counts = new Array<number>(SCORE_BINS).fill(0);
-  for (const [value, n] of sorted) counts[Math.min(SCORE_BINS - 1, Math.max(0, Math.floor(((value - low) / (high - low)) * SCORE_BINS)))] += n;
+  for (const [value, n] of sorted) counts[Math.min(SCORE_BINS - 1, Math.max(0, Math.floor(place(value) * SCORE_BINS)))] += n;
   const { below, above } = limits;
   return { edges, counts, ...(below === undefined ? {} : { atLeast: below }), ...(above === undefined ? {} : { atMost: above }) };
 }
