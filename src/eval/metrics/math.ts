@@ -42,28 +42,40 @@ const afterEquals = (text: string) => (/(?:^|[^<>!\\])=/.test(text) ? text.slice
 /** A line that is a formula rather than prose: no words of three letters once commands of LaTeX are gone, and no Chinese. */
 const isFormula = (line: string) => !/[A-Za-z]{3,}|[\u4e00-\u9fff]/.test(line.replace(/\\[A-Za-z]+/g, ''));
 
-/** The answer that a text ends in; null where it has none. */
-export function mathAnswer(text: string): string | null {
-  const own = text.split(/\n\s*(?:Question|Problem|Q|问题|题目|问)\s*\d*\s*[:：]/)[0].trim();
-  const box = lastBox(own);
-  if (box !== null) return afterEquals(box);
-  const cues = [...own.matchAll(/####|\banswer\s*(?:is|:)\s*:?|答案\s*(?:是|为|[:：])+/gi)];
-  const tail = cues.length > 0 ? own.slice(cues[cues.length - 1].index + cues[cues.length - 1][0].length) : null;
-  const sentence = tail?.trim().split(/\n|[.。](?:\s|$)/)[0];
+/** Where the answer of a text stands: a box, a formula, a line or a number; null where there is none. */
+function answerPlace(text: string): string | null {
+  const box = lastBox(text);
+  if (box !== null) return box;
+  const cue = [...text.matchAll(/####|\banswer\s*(?:is|:)\s*:?|答案\s*(?:是|为|[:：])+/gi)].at(-1);
+  const sentence =
+    cue &&
+    text
+      .slice(cue.index + cue[0].length)
+      .trim()
+      .split(/\n|[.。](?:\s|$)/)[0];
   if (sentence) {
     const formula = lastFormula(sentence);
-    if (formula !== null) return afterEquals(formula);
-    if (isFormula(sentence)) return afterEquals(sentence);
+    if (formula !== null) return formula;
+    // A word may be the answer ("even"); in a longer sentence it is the first number.
+    if (isFormula(sentence) || !/\s/.test(sentence)) return sentence;
     const number = numbersIn(afterEquals(sentence))[0];
     if (number !== undefined) return number;
   }
-  const lines = own.split('\n').filter((line) => line.trim() !== '');
-  if (lines.length === 1 && !lines[0].includes('$') && isFormula(lines[0])) return afterEquals(lines[0]);
-  const formula = lastFormula(own);
-  if (formula !== null) return afterEquals(formula);
+  const lines = text.split('\n').filter((line) => line.trim() !== '');
+  if (lines.length === 1 && !lines[0].includes('$') && (isFormula(lines[0]) || !/[=\d\s]/.test(lines[0].trim()))) return lines[0];
+  const formula = lastFormula(text);
+  if (formula !== null) return formula;
   const last = lines.at(-1) ?? '';
-  if (last.includes('=')) return afterEquals(last).replace(/[.。]$/, '');
-  return numbersIn(own).at(-1) ?? null;
+  return last.includes('=') ? afterEquals(last).replace(/[.。]$/, '') : (numbersIn(text).at(-1) ?? null);
+}
+
+/** A text up to the next question that a model asks itself. */
+const ownPart = (text: string) => text.split(/\n\s*(?:Question|Problem|Q|问题|题目|问)\s*\d*\s*[:：]/)[0].trim();
+
+/** The answer that a text ends in, what it says before an equals sign left out; null where it has none. */
+export function mathAnswer(text: string): string | null {
+  const place = answerPlace(ownPart(text));
+  return place === null ? null : afterEquals(place);
 }
 
 /** Arguments of `\frac` and `\sqrt` that stand without braces get them: `\frac12`, `\sqrt3`. */
@@ -155,8 +167,10 @@ export const mathEquivalence = bestOf((said, reference) => {
     );
     return values.length === right.length && values.every((v, i) => sameAnswer(mathAnswer(v) ?? v, mathAnswer(right[i]) ?? right[i])) ? 1 : 0;
   }
-  const answer = mathAnswer(said);
-  if (answer === null) return 0;
-  const wanted = /\\boxed|\\fbox|^\s*\$[^$]*\$\s*$/.test(reference) ? (mathAnswer(reference) ?? reference) : reference;
-  return sameAnswer(answer, wanted) ? 1 : 0;
+  const wanted = /\\boxed|\\fbox|^\s*\$[^$]*\$\s*$/.test(reference) ? (answerPlace(reference) ?? reference) : reference;
+  const own = ownPart(said);
+  const place = answerPlace(own);
+  // An equation may be the answer itself, or give it behind its equals sign.
+  const readings = [own.split('\n').length === 1 ? own : null, place, place === null ? null : afterEquals(place)];
+  return readings.some((reading) => reading !== null && sameAnswer(reading, wanted)) ? 1 : 0;
 });

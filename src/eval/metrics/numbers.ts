@@ -55,7 +55,8 @@ export function numbersIn(text: string): string[] {
 
 /**
  * The number that a worked answer ends in. After `####` or, failing that, the last "answer is": in its sentence, the number after the last equals sign, else the first one ("18 dollars for 3 days"
- * is 18). Without a cue the last number of the text.
+ * is 18). Without a cue the number after the last equals sign of the last
+ * line, else the last number of the text.
  */
 export function finalNumber(text: string): string | null {
   const own = text.split(/\n\s*(?:Question|Q|问题|题目|问)\s*\d*\s*[:：]/)[0];
@@ -65,7 +66,9 @@ export function finalNumber(text: string): string | null {
     const found = numbersIn(after.includes('=') ? after.slice(after.lastIndexOf('=') + 1) : after);
     if (found.length > 0) return found[0];
   }
-  return numbersIn(own).at(-1) ?? null;
+  const line = own.trimEnd().split('\n').at(-1) ?? '';
+  const result = line.includes('=') ? numbersIn(line.slice(line.lastIndexOf('=') + 1))[0] : undefined;
+  return result ?? numbersIn(own).at(-1) ?? null;
 }
 
 /** GSM8K: the answer's final number equals the one after `####` of the reference (or the reference, where it is a number alone). */
