@@ -113,7 +113,7 @@ const late = (run: GraftLine, names: readonly string[]): number => mean(names.ma
 const buckets = ['inject', 'replay'];
 const shuffled = ['shuffleInject', 'shuffleReplay'];
 const table3: Row[] = [
-  { what: 'variance of the type mix, windows of 25 steps: buckets', values: runs.map((r) => mixVariance(r, 'buckets')), format: (x) => x.toExponential(2) },
+  { what: 'variance of the type mix, windows of 20 steps: buckets', values: runs.map((r) => mixVariance(r, 'buckets')), format: (x) => x.toExponential(2) },
   { what: 'the same: global shuffle', values: runs.map((r) => mixVariance(r, 'shuffle')), format: (x) => x.toExponential(2) },
   {
     what: 'variance of validation along the run, bits per byte squared: buckets',
@@ -171,7 +171,7 @@ function plot(): string {
     });
   };
   const [bs, ss] = [share('buckets'), share('shuffle')];
-  const part = { x: 250, text: 'replay' };
+  const part = { x: 220, text: 'replay' };
   const chart = (title: string, measure: string, x: number[], one: number[], two: number[], format: (y: number) => string, fit: boolean): string =>
     lineChart({
       title,
@@ -191,7 +191,7 @@ function plot(): string {
   const style = ':root,svg{--ink:#1a1d21;--soft:#6b7280;--grid:#e5e7eb;--accent:#2563eb;--second:#d97706;font:14px system-ui,sans-serif}svg{background:#fff}';
   const upper = chart(
     'Mix of types',
-    'distance of a window of 25 steps from the stage’s mix (total variation)',
+    'distance of a window of 20 steps from the stage’s mix (total variation)',
     bs.map((_, i) => (i + 1) * run.window),
     bs,
     ss,

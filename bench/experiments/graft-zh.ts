@@ -27,7 +27,7 @@ const { values: flags } = parseArgs({
 /** Held-out bytes a category that ends are measured on; along the way the recipe takes fewer. */
 const END_BYTES = 24_576;
 /** Steps of a window in which the mix of types is counted: as many as between two validations. */
-const WINDOW = 25;
+const WINDOW = 20;
 
 const graft = readFileSync('recipes/graft-zh.yaml', 'utf8');
 const stages = graft.slice(graft.indexOf('stages:'));
@@ -43,7 +43,7 @@ arms:
   shuffle: { buckets: 1 }
   plain:
     vocab: false
-${indented(resteps([378, 227]))}
+${indented(resteps([332, 362]))}
   random:
     init: { method: random }
     stages: [{ name: inject, steps: 1, length: 128, batch: 8, validate: { bytes: 4096 } }]

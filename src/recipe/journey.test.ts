@@ -18,7 +18,8 @@ afterAll(() => rmSync(root, { recursive: true }));
 
 /** Little text is looked at: what a stage hands on is asked here, not how well it learns. */
 const LOOK = 'validate: { bytes: 2048 }';
-const stage = (name: string, more = '', steps = 4): string => `{ name: ${name}, steps: ${steps}, length: 32, batch: 2, ${LOOK}, schedule: { peak: 0.01 }${more} }`;
+const stage = (name: string, more = '', steps = 4): string =>
+  `{ name: ${name}, steps: ${steps}, length: 32, batch: 2, ${LOOK}, schedule: { peak: 0.01 }${more} }`;
 const recipe = (stages: readonly string[], more = '', add = 40): string => `
 seed: 5
 base:

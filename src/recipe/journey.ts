@@ -232,7 +232,9 @@ async function runTrack(context: RunContext, runner: StepRunner, { base, documen
     );
   }
   // Every stage is measured on all that any of them learns, the base's text among it: what is forgotten shows.
-  const validation = [...(base.documents?.validation ?? []), ...documents.validation];
+  // A category that both hold is measured once.
+  const own = new Set(documents.validation.map(({ category }) => category));
+  const validation = [...(base.documents?.validation ?? []).filter(({ category }) => !own.has(category)), ...documents.validation];
   const stages: StageResult[] = [];
   const steps = recipe.stages.map((stage) => stageSteps(stage, packs[stage.name].trainable));
   for (const [i, stage] of recipe.stages.entries()) {

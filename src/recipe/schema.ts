@@ -189,7 +189,16 @@ export const recipeSchema = z
         z.strictObject({ model: z.string().min(1).describe('a Hugging Face folder'), tokenizer: z.string().min(1).optional() }),
         z.strictObject({
           train: z.strictObject({
-            vocab: z.strictObject({ size: z.int().min(260), maxPieceLength: z.int().min(1).optional(), coverage: share.optional() }),
+            vocab: z.strictObject({
+              size: z.int().min(260),
+              categories: z
+                .array(z.string())
+                .min(1)
+                .optional()
+                .describe('learnt from these alone (names or patterns with *); text of others is spelt with what they lack, as bytes'),
+              maxPieceLength: z.int().min(1).optional(),
+              coverage: share.optional(),
+            }),
             shape: shapeSchema,
             data: dataSchema,
             stage: stageSchema,

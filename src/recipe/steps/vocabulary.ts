@@ -4,6 +4,7 @@
  */
 import { isScionError, ScionError } from '../../base/errors.ts';
 import { joinPath } from '../../base/path.ts';
+import { matchesPattern } from '../../curate/sample/config.ts';
 import { streamDocuments } from '../../data/documents.ts';
 import { type TrainedVocab, trainVocab } from '../../data/train-vocab.ts';
 import { checkOutFolder, writeTokenizerFolder } from '../../text/expand/index.ts';
@@ -30,7 +31,15 @@ export function baseVocabStep(context: RunContext, config: BaseVocab, documents:
     inputs: () => ({ config, documents: documents().fingerprint }),
     async run(progress) {
       const texts: string[] = [];
-      for await (const { text } of streamDocuments(host.files, [joinPath(dir, documents().shards)])) texts.push(text);
+      const { categories } = config;
+      for await (const { text, category } of streamDocuments(host.files, [joinPath(dir, documents().shards)])) {
+        if (categories === undefined || categories.some((pattern) => matchesPattern(pattern, category))) texts.push(text);
+      }
+      if (texts.length === 0)
+        throw new ScionError(
+          'input',
+          `base.train.vocab.categories (${categories?.join(', ')}) match no document of the base; its categories are ${Object.keys(documents().categories).join(', ')}`,
+        );
       const model = learnBpe(texts, {
         size: config.size,
         maxPieceLength: config.maxPieceLength,
