@@ -28,6 +28,15 @@ interface GraftLine {
   readonly mix: Readonly<Record<string, { readonly types: readonly string[]; readonly windows: readonly (readonly number[])[] }>>;
   readonly window: number;
 }
+interface StartLine {
+  readonly kind: 'start';
+  readonly key: string;
+  readonly seed: number;
+  readonly base: ByCategory;
+  readonly meanBare: ByCategory;
+  readonly mean: ByCategory;
+  readonly random: ByCategory;
+}
 interface DomainLine {
   readonly kind: 'domain';
   readonly key: string;
@@ -37,13 +46,14 @@ interface DomainLine {
   readonly domainEnds: ByCategory;
 }
 
-const all: (GraftLine | DomainLine)[] = readFileSync(flags.in, 'utf8')
+const all: (GraftLine | DomainLine | StartLine)[] = readFileSync(flags.in, 'utf8')
   .trim()
   .split('\n')
   .map((line) => JSON.parse(line));
 /** Lines of the newest recipe. */
 const newest = all.findLast((line) => line.kind === 'graft')?.key;
 const runs = all.filter((line): line is GraftLine => line.kind === 'graft' && line.key === newest);
+const starts = all.filter((line): line is StartLine => line.kind === 'start' && line.key === newest);
 const domains = all.filter((line): line is DomainLine => line.kind === 'domain' && line.key === newest);
 
 const mean = (xs: readonly number[]): number => xs.reduce((a, b) => a + b, 0) / xs.length;
@@ -56,7 +66,6 @@ function spread(xs: readonly number[]): { mean: number; half: number } {
 }
 /** Mean over the categories of a language. */
 const of = (lang: 'en' | 'zh', by: ByCategory): number => mean(Object.entries(by).flatMap(([name, x]) => (name.startsWith(`${lang}_`) ? [x] : [])));
-const losses = (v: Validation): ByCategory => Object.fromEntries(Object.entries(v.byCategory).map(([name, { loss }]) => [name, loss]));
 const percent = (x: number): string => `${(100 * x).toFixed(2)} %`;
 
 interface Row {
@@ -65,18 +74,15 @@ interface Row {
   readonly format: (x: number) => string;
 }
 const nats = (x: number): string => `${x.toFixed(4)}`;
-const firstOf = (run: GraftLine, curve: string): Validation => run.curves[curve][0];
 const rows: Row[] = [
+  { what: '(a) Chinese at step 0, nats a token: random − mean rows', values: starts.map((r) => of('zh', r.random) - of('zh', r.meanBare)), format: nats },
+  { what: '(a) English at step 0, nats a token: grown by mean − base', values: starts.map((r) => of('en', r.meanBare) - of('en', r.base)), format: nats },
   {
-    what: '(a) Chinese at step 0, nats a token: random − mean rows',
-    values: runs.map((r) => of('zh', losses(firstOf(r, 'random'))) - of('zh', losses(firstOf(r, 'inject')))),
+    what: 'the same, with the space mark among the sources as the original has it',
+    values: starts.map((r) => of('en', r.mean) - of('en', r.base)),
     format: nats,
   },
-  {
-    what: '(a) English at step 0, nats a token: grown by mean − base',
-    values: runs.map((r) => of('en', losses(firstOf(r, 'inject'))) - of('en', losses(r.curves.base.at(-1) as Validation))),
-    format: nats,
-  },
+  { what: 'English at step 0: random rows − base', values: starts.map((r) => of('en', r.random) - of('en', r.base)), format: nats },
   {
     what: '(b) Chinese bits per byte at equal FLOPs: with new pieces / without',
     values: runs.map((r) => of('zh', r.ends.graft) / of('zh', r.ends.plain) - 1),
@@ -113,7 +119,7 @@ const late = (run: GraftLine, names: readonly string[]): number => mean(names.ma
 const buckets = ['inject', 'replay'];
 const shuffled = ['shuffleInject', 'shuffleReplay'];
 const table3: Row[] = [
-  { what: 'variance of the type mix, windows of 20 steps: buckets', values: runs.map((r) => mixVariance(r, 'buckets')), format: (x) => x.toExponential(2) },
+  { what: 'variance of the type mix, windows of 30 steps: buckets', values: runs.map((r) => mixVariance(r, 'buckets')), format: (x) => x.toExponential(2) },
   { what: 'the same: global shuffle', values: runs.map((r) => mixVariance(r, 'shuffle')), format: (x) => x.toExponential(2) },
   {
     what: 'variance of validation along the run, bits per byte squared: buckets',
@@ -171,7 +177,7 @@ function plot(): string {
     });
   };
   const [bs, ss] = [share('buckets'), share('shuffle')];
-  const part = { x: 220, text: 'replay' };
+  const part = { x: 180, text: 'replay' };
   const chart = (title: string, measure: string, x: number[], one: number[], two: number[], format: (y: number) => string, fit: boolean): string =>
     lineChart({
       title,
@@ -191,7 +197,7 @@ function plot(): string {
   const style = ':root,svg{--ink:#1a1d21;--soft:#6b7280;--grid:#e5e7eb;--accent:#2563eb;--second:#d97706;font:14px system-ui,sans-serif}svg{background:#fff}';
   const upper = chart(
     'Mix of types',
-    'distance of a window of 20 steps from the stage’s mix (total variation)',
+    'distance of a window of 30 steps from the stage’s mix (total variation)',
     bs.map((_, i) => (i + 1) * run.window),
     bs,
     ss,

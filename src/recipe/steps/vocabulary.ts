@@ -33,7 +33,7 @@ export function baseVocabStep(context: RunContext, config: BaseVocab, documents:
       const texts: string[] = [];
       const { categories } = config;
       for await (const { text, category } of streamDocuments(host.files, [joinPath(dir, documents().shards)])) {
-        if (categories === undefined || categories.some((pattern) => matchesPattern(pattern, category))) texts.push(text);
+        if (categories === undefined || categories.some((pattern) => matchesPattern(pattern, category ?? ''))) texts.push(text);
       }
       if (texts.length === 0)
         throw new ScionError(
