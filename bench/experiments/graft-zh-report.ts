@@ -52,8 +52,9 @@ const all: (GraftLine | DomainLine | StartLine)[] = readFileSync(flags.in, 'utf8
   .map((line) => JSON.parse(line));
 /** Lines of the newest recipe. */
 const newest = all.findLast((line) => line.kind === 'graft')?.key;
+const newestStart = all.findLast((line) => line.kind === 'start')?.key;
 const runs = all.filter((line): line is GraftLine => line.kind === 'graft' && line.key === newest);
-const starts = all.filter((line): line is StartLine => line.kind === 'start' && line.key === newest);
+const starts = all.filter((line): line is StartLine => line.kind === 'start' && line.key === newestStart);
 const domains = all.filter((line): line is DomainLine => line.kind === 'domain' && line.key === newest);
 
 const mean = (xs: readonly number[]): number => xs.reduce((a, b) => a + b, 0) / xs.length;
