@@ -13,11 +13,16 @@ import type { Transport } from './types.ts';
 
 /** Bytes of one MPI message: counts are 32-bit. Messages of one pair and tag keep their order, so longer ones go in pieces. */
 const MOST_BYTES = 1 << 30;
-/** For this long after the last progress, tests follow each other without a pause. */
+/**
+ * After the last progress tests follow each other for EAGER_MS and for as long as the outstanding bytes would take at EAGER_RATE (bytes a millisecond), where every rank
+ * of this machine has a core: MPI moves long messages piece by piece, in tests of both ends. Then LAZY_TEST_MS of tests between pauses of LAZY_MS.
+ */
 const EAGER_MS = 2;
-/** Then so many tests in a row, at this distance. */
-const LAZY_TESTS = 8;
+const EAGER_RATE = 200_000;
 const LAZY_MS = 1;
+const LAZY_TEST_MS = 0.2;
+/** What launchers call the number of ranks on this machine. */
+const LOCAL_SIZE_VARIABLES = ['OMPI_COMM_WORLD_LOCAL_SIZE', 'MPI_LOCALNRANKS'];
 const BEAT_KEY = KEY_LIMIT - 1;
 const BEAT_MS = 1000;
 /** The byte of the last beat. */
@@ -45,6 +50,8 @@ class MpiCarrier implements Carrier {
   readonly size: number;
   readonly #library: MpiLibrary;
   readonly #host: Host;
+  /** True where every rank of this machine has a core of its own. */
+  readonly #ownCores: boolean;
   #pending: Pending[] = [];
   #polling = false;
   #closed = false;
@@ -55,6 +62,8 @@ class MpiCarrier implements Carrier {
     this.#host = host;
     this.rank = library.rank;
     this.size = library.size;
+    const local = LOCAL_SIZE_VARIABLES.map((name) => host.env(name)).find((value) => value !== undefined);
+    this.#ownCores = Number(local ?? this.size) <= host.cores;
     if (this.size > 1) this.#watch(silenceMs, onStuck);
   }
 
@@ -110,12 +119,14 @@ class MpiCarrier implements Carrier {
   }
 
   async #poll(): Promise<void> {
-    let last = this.#host.now();
+    const { now } = this.#host;
+    let last = now();
     while (this.#pending.length > 0 && !this.#closed) {
-      if (this.#testAll()) last = this.#host.now();
-      else if (this.#host.now() - last > EAGER_MS) {
+      const bytes = this.#ownCores ? this.#pending.reduce((sum, pending) => sum + pending.bytes.length, 0) : 0;
+      if (this.#testAll()) last = now();
+      else if (now() - last > EAGER_MS + bytes / EAGER_RATE) {
         await this.#host.sleep(LAZY_MS);
-        for (let i = 1; i < LAZY_TESTS; i++) if (this.#testAll()) last = this.#host.now();
+        for (const start = now(); now() - start < LAZY_TEST_MS; ) if (this.#testAll()) last = now();
         continue;
       }
       await nextTurn();

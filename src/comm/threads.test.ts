@@ -26,7 +26,7 @@ async function ringRanks(size: number, ring: number): Promise<Transport[]> {
   return Array.from({ length: size }, (_, rank) => threadTransport({ memory, layout, rank }, machine));
 }
 
-describe('threads', () => {
+describe('threads', { timeout: 240_000 }, () => {
   it.each([
     [2, 64, [1, 301]],
     [3, 1024, [1, 5003]],
@@ -38,7 +38,7 @@ describe('threads', () => {
   });
 
   it('workers leave the same bits, and count the same bytes', async () => {
-    for (const size of [1, 2, 4]) {
+    for (const size of [1, 3]) {
       const run = await spawnRanks(size, WORKER, { seed: 6 });
       const wanted = await Promise.all(localRanks(size).map((t) => program(t, { seed: 6 })));
       expect(await run.results).toEqual(wanted);
@@ -79,7 +79,7 @@ describe('threads', () => {
   });
 });
 
-describe('ranks that go wrong', () => {
+describe('ranks that go wrong', { timeout: 240_000 }, () => {
   it.each([
     ['throws', 'throw', 'rank 1 of 3: told to fail'],
     ['ends its thread', 'exit', /rank 1 of 3: the worker worker.ts ended: code 3/],
@@ -91,9 +91,10 @@ describe('ranks that go wrong', () => {
 
   it('one in an endless loop is found by its silence', async () => {
     const start = performance.now();
-    const run = await spawnRanks(3, WORKER, { seed: 1, fault: 'loop', rank: 2 }, { silenceMs: 2000 });
-    await expect(run.results).rejects.toThrow(/rank 2 of 3 is stuck: no sign of life for [2-6] s/);
-    expect(performance.now() - start).toBeLessThan(20_000);
+    const run = await spawnRanks(3, WORKER, { seed: 1, fault: 'loop', rank: 2 }, { silenceMs: 5000 });
+    await expect(run.results).rejects.toThrow(/rank 2 of 3 is stuck: no sign of life for \d+ s/);
+    // The silence, and what the start and the end of three workers take on a busy machine.
+    expect(performance.now() - start).toBeLessThan(60_000);
   });
 
   it('ranks that were started are ended on request', async () => {

@@ -34,7 +34,7 @@ export function launcherOf(library: Library): string {
 const MARK = 'SCION_TEST_JOB';
 
 /** Runs a job to its end. */
-export function runJob({ library, runtime = 'node', ranks, program, env = {}, seconds = 120, started }: JobOptions): Promise<JobEnd & { mark: string }> {
+export function runJob({ library, runtime = 'node', ranks, program, env = {}, seconds = 200, started }: JobOptions): Promise<JobEnd & { mark: string }> {
   const mark = `${process.pid}-${Math.random().toString(36).slice(2)}`;
   const host =
     runtime === 'node'

@@ -12,7 +12,7 @@ import { Random } from '../../src/base/random.ts';
 import { type JobEnd, type JobOptions, left, lines, runJob } from '../comm/mpi.ts';
 
 const full = process.env.SCION_TIER === 'full';
-const KILLS = full ? 20 : 2;
+const KILLS = full ? 20 : 1;
 const STEPS = full ? 60 : 20;
 const RANKS = 4;
 /** A job whose rank is gone ends within this. */
@@ -56,8 +56,8 @@ function debuggerPort(): Promise<boolean> {
   });
 }
 
-describe.each(['mpich', 'openmpi'] as const)('ranks of %s', (library) => {
-  it(`killed ${KILLS} times and started again: the bits of an undisturbed run`, { timeout: full ? 1_800_000 : 120_000 }, async () => {
+describe.each(['mpich', 'openmpi'] as const)('ranks of %s', { timeout: 240_000 }, (library) => {
+  it(`killed (${KILLS} times) and started again: the bits of an undisturbed run`, { timeout: full ? 1_800_000 : 240_000 }, async () => {
     const seed = Date.now() % 2 ** 31;
     const random = new Random(seed, 3);
     const folders = [0, 1].map(() => mkdtempSync(join(tmpdir(), 'scion-ranks-')));
@@ -97,14 +97,14 @@ describe.each(['mpich', 'openmpi'] as const)('ranks of %s', (library) => {
 
   it('one that is stopped is named by the one behind it, and the job ends', async () => {
     // The default in the full tier: within the promised minute.
-    const silenceMs = full ? undefined : 4000;
+    const silenceMs = full ? undefined : 8000;
     const job = await disturb({ library, ranks: RANKS, program: [PROGRAM, JSON.stringify({ seed: 1, endless: true, silenceMs })] }, (pids) => {
       process.kill(pids[2], 'SIGSTOP');
     });
     expect(job.err).toMatch(/rank 2 of 4 is stuck: no sign of life for \d+ s; the job is ended/);
     expect(job.err).not.toMatch(/rank [013] of 4 is stuck/);
     expect(job.code).not.toBe(0);
-    expect(job.after).toBeLessThan(full ? 60_000 : 15_000);
+    expect(job.after).toBeLessThan(full ? 60_000 : 30_000);
     await expectNobodyLeft(job.mark);
   });
 

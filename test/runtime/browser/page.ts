@@ -57,7 +57,12 @@ export async function serve(files: ReadonlyMap<string, string | Uint8Array>): Pr
   const server = createServer((request, response) => {
     const name = new URL(request.url ?? '/', 'http://localhost').pathname.slice(1);
     const body = name === '' ? page : files.get(name);
-    response.writeHead(body === undefined ? 404 : 200, { 'content-type': name.endsWith('.js') ? 'text/javascript' : 'text/html' });
+    response.writeHead(body === undefined ? 404 : 200, {
+      'content-type': name.endsWith('.js') ? 'text/javascript' : 'text/html',
+      // Shared memory, which ranks in workers need, is for isolated pages only.
+      'cross-origin-opener-policy': 'same-origin',
+      'cross-origin-embedder-policy': 'require-corp',
+    });
     response.end(body ?? '');
   });
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
