@@ -15,8 +15,13 @@ const AFTER_LETTER = /^\s+(?:is|was|are|because|since|as|would|must|can|should|s
 
 /** The answer as letters are sought in it: up to the next question that a model asks itself, without markup, full-width letters and brackets made plain. */
 export function answerPart(text: string): string {
-  const next = /(?:^|\n)\s*(?:Question|Q|题目|问题|问|题)\s*\d*\s*[:：]/.exec(text.trimStart());
-  const own = next && next.index > 0 ? text.trimStart().slice(0, next.index) : text;
+  // Runs of white space would let the patterns below try every way of dividing them.
+  const plainText = text
+    .trim()
+    .replace(/[^\S\n]+/gu, ' ')
+    .replace(/ ?\n[ \n]*/g, '\n');
+  const next = /\n(?:Question|Q|题目|问题|问|题) ?\d* ?[:：]/.exec(plainText);
+  const own = next ? plainText.slice(0, next.index) : plainText;
   return own
     .replace(/[\uff21-\uff3a]/g, (c) => String.fromCharCode(c.charCodeAt(0) - 0xfee0))
     .replace(/\\(?:boxed|fbox|text|textbf|mathrm|mathbf)\s*\{\s*([A-Z](?:\s*[,、]?\s*[A-Z])*)\s*\}/g, '($1)')
@@ -35,40 +40,55 @@ function isWord(text: string, at: number): boolean {
   return /[AI]/.test(text[at]) && /^\s+[A-Za-z]/.test(rest) && !AFTER_LETTER.test(rest) && !/^\s+(?:or|and)\s+\(?[A-Z]\b/.test(rest);
 }
 
+/** Patterns made once for each set of letters. */
+function onceFor<T>(make: (cls: string) => T): (cls: string) => T {
+  const made = new Map<string, T>();
+  return (cls) => {
+    let found = made.get(cls);
+    if (found === undefined) {
+      found = make(cls);
+      made.set(cls, found);
+    }
+    return found;
+  };
+}
+
+const OTHER = onceFor((cls) => new RegExp(`^\\)?\\s*(?:or|and|nor|/|、|,|，|&|或|和|与|及)\\s*(?:option\\s*)?\\(?${cls}(?![A-Za-z])`));
+
 /** True if another letter is offered in the same breath: "A or B", "A/B", "A、B". */
 function isOneOfSeveral(text: string, at: number, cls: string): boolean {
-  return new RegExp(`^\\)?\\s*(?:or|and|nor|/|、|,|，|&|或|和|与|及)\\s*(?:option\\s*)?\\(?${cls}(?![A-Za-z])`).test(text.slice(at + 1));
+  return OTHER(cls).test(text.slice(at + 1));
 }
 
 /** Cues of an answer before a letter. The words may be in any case, the letter must be a capital. */
-const ANSWER = (cls: string) => [
+const ANSWER = onceFor((cls) => [
   new RegExp(
-    `\\b(?:answer|solution|(?:correct|right|best|appropriate)\\s+(?:choice|option|letter|statement))(?:\\s+to\\s+(?:the|this)\\s+question)?(?:\\s+(?:is|was|would be|should be|must be))?\\s*[:：=]?\\s*(?:clearly|therefore|thus|definitely|most likely|probably)?\\s*(?:option|choice|letter)?\\s*["'“‘(\\[{]*(${cls})(?![A-Za-z0-9])`,
+    `\\b(?:answer|solution|(?:correct|right|best|appropriate)\\s+(?:choice|option|letter|statement))(?:\\s+to\\s+(?:the|this)\\s+question)?(?:\\s+(?:is|was|would be|should be|must be))?\\s*[:：=]?\\s*(?:clearly|therefore|thus|definitely|most likely|probably)?\\s*(?:option|choice|letter)?\\s*["'“‘(\\[{]{0,3}(${cls})(?![A-Za-z0-9])`,
     'dgi',
   ),
   new RegExp(
-    `(?<!不|别|非|没)(?:答案|应选|故选|选择|选|正确的是|答)(?:应该|应当|应|就|只能)?(?:是|为|选择|选)?(?:选项)?\\s*[:：]?\\s*["“‘(\\[【]*(${cls})(?![A-Za-z0-9])`,
+    `(?<!不|别|非|没)(?:答案|应选|故选|选择|选|正确的是|答)(?:应该|应当|应|就|只能)?(?:是|为|选择|选)?(?:选项)?\\s*[:：]?\\s*["“‘(\\[【]{0,3}(${cls})(?![A-Za-z0-9])`,
     'dgi',
   ),
   new RegExp(
-    `\\b(?:i\\s+(?:choose|pick|select|think|believe|guess|say)|it(?:'s|’s| is| must be)|go(?:ing)?\\s+with)\\s*:?\\s*(?:option\\s*)?["'“(]*(${cls})(?![A-Za-z0-9'’+-])`,
+    `\\b(?:i\\s+(?:choose|pick|select|think|believe|guess|say)|it(?:'s|’s| is| must be)|go(?:ing)?\\s+with)\\s*:?\\s*(?:option\\s*)?["'“(]{0,3}(${cls})(?![A-Za-z0-9'’+-])`,
     'dgi',
   ),
-];
+]);
 
 /** Verdicts behind a letter. */
-const BEHIND = (cls: string) => [
+const BEHIND = onceFor((cls) => [
   new RegExp(`(?<![A-Za-z0-9])(${cls})\\)?\\s+(?:is|would be|must be|seems)\\s+(?:the\\s+)?(?:correct|right|best|true|the answer|answer)\\b`, 'dgi'),
   new RegExp(`(?<![A-Za-z0-9])(${cls})\\)?\\s*(?:选项|项)?\\s*(?:是|为)?(?:正确|对的|答案)`, 'dgi'),
-];
+]);
 
 /** Letters that stand marked, wherever: in brackets, or with a bracket behind, or named an option. */
-const MARKED = (cls: string) => [
-  new RegExp(`(?:\\b(?:option|choice)\\s*|选项)[:：]?\\s*["'“(]*(${cls})(?![A-Za-z0-9])`, 'dgi'),
+const MARKED = onceFor((cls) => [
+  new RegExp(`(?:\\b(?:option|choice)\\s*|选项)[:：]?\\s*["'“(]{0,3}(${cls})(?![A-Za-z0-9])`, 'dgi'),
   new RegExp(`[(\\[【"“](${cls})[)\\]】"”]`, 'dg'),
   new RegExp(`(?<![A-Za-z0-9(\\['’-])(${cls})(?:\\)|\\s*(?:选项|项))`, 'dg'),
   new RegExp(`(?:^|\\n)\\s*(${cls})(?:[.:：、。，,)]?\\s*(?:\\n|$)|[.:：、]\\s)`, 'dg'),
-];
+]);
 
 const NEGATED =
   /(?:\bnot|n't|\bexcept|\brather than|\binstead of|\bunlike|不选|不是|不为|排除|除了|并非|不)\s*(?:the\s+)?(?:option|choice|选项)?\s*["'“([【]*$/i;
@@ -95,7 +115,7 @@ function leading(text: string, letters: readonly string[]): string | null {
   // A bare small letter is an answer when it is all there is.
   const small = /^[([]?([a-z])[)\].]?$/.exec(text)?.[1].toUpperCase();
   if (small && letters.includes(small)) return small;
-  const match = new RegExp(`^["'“‘(\\[【<]*(${cls})(?![A-Za-z0-9+#-])`, 'd').exec(text);
+  const match = new RegExp(`^["'“‘(\\[【<]{0,3}(${cls})(?![A-Za-z0-9+#-])`, 'd').exec(text);
   if (!match) return null;
   const at = match.indices?.[1]?.[0] ?? 0;
   const rest = text.slice(at + 1);
@@ -142,7 +162,7 @@ export function extractChoice(text: string, letters: readonly string[], options:
 export function extractChoices(text: string, letters: readonly string[]): string[] {
   const part = answerPart(text);
   const cls = classOf(letters);
-  const run = `["'“‘(\\[【]*${cls}(?:[)\\]】"'”’]*\\s*(?:[,，、/;；&.]|and|和|及|与)?\\s*(?:and\\s+)?(?:选项)?["'“‘(\\[【]*${cls})*(?![A-Za-z0-9])`;
+  const run = `["'“‘(\\[【]{0,3}${cls}(?:[)\\]】"'”’]{0,3}\\s*(?:[,，、/;；&.]|and|和|及|与)?\\s*(?:and\\s+)?(?:选项)?["'“‘(\\[【]{0,3}${cls})*(?![A-Za-z0-9])`;
   const cues = [
     ...part.matchAll(
       new RegExp(`(?:\\b[Aa]nswers?(?:\\s+(?:is|are))?|\\b[Oo]ptions?|(?<!不)(?:答案|选项|故选|应选|选)(?:应)?(?:是|为|选)?)\\s*[:：]?\\s*(${run})`, 'dg'),

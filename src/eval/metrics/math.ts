@@ -69,8 +69,15 @@ function answerPlace(text: string): string | null {
   return last.includes('=') ? afterEquals(last).replace(/[.。]$/, '') : (numbersIn(text).at(-1) ?? null);
 }
 
-/** A text up to the next question that a model asks itself. */
-const ownPart = (text: string) => text.split(/\n\s*(?:Question|Problem|Q|问题|题目|问)\s*\d*\s*[:：]/)[0].trim();
+/** An answer stands at the end; what lies farther back than this is not searched, so that no text can make the patterns slow. */
+const MAX_LENGTH = 20_000;
+
+/** The end of a text up to the next question that a model asks itself. */
+const ownPart = (text: string) =>
+  text
+    .split(/\n[^\S\n]*(?:Question|Problem|Q|问题|题目|问)\s*\d*\s*[:：]/)[0]
+    .trim()
+    .slice(-MAX_LENGTH);
 
 /** The answer that a text ends in, what it says before an equals sign left out; null where it has none. */
 export function mathAnswer(text: string): string | null {

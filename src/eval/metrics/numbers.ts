@@ -53,16 +53,20 @@ export function numbersIn(text: string): string[] {
   });
 }
 
+/** Characters behind a cue that are looked at. */
+const SENTENCE = 1000;
+
 /**
  * The number that a worked answer ends in. After `####` or, failing that, the last "answer is": in its sentence, the number after the last equals sign, else the first one ("18 dollars for 3 days"
  * is 18). Without a cue the number after the last equals sign of the last
  * line, else the last number of the text.
  */
 export function finalNumber(text: string): string | null {
-  const own = text.split(/\n\s*(?:Question|Q|问题|题目|问)\s*\d*\s*[:：]/)[0];
-  const marks = [...own.matchAll(/####|\b(?:answer|result)\s+is\b\s*:?|(?:^|\n)\s*(?:final\s+)?answer\s*:|答案(?:是|为|：|:)/gi)];
+  const own = text.split(/\n[^\S\n]*(?:Question|Q|问题|题目|问)\s*\d*\s*[:：]/)[0];
+  const marks = [...own.matchAll(/####|\b(?:answer|result)\s+is\b\s*:?|(?:^|\n)[^\S\n]*(?:final\s+)?answer\s*:|答案(?:是|为|：|:)/gi)];
   for (const mark of marks.reverse()) {
-    const after = own.slice(mark.index + mark[0].length).split(/\n|[.!?。！？](?:\s|$)/)[0];
+    const start = mark.index + mark[0].length;
+    const after = own.slice(start, start + SENTENCE).split(/\n|[.!?。！？](?:\s|$)/)[0];
     const found = numbersIn(after.includes('=') ? after.slice(after.lastIndexOf('=') + 1) : after);
     if (found.length > 0) return found[0];
   }
