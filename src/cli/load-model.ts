@@ -13,6 +13,7 @@ import { findLatest, openCheckpoint } from '../checkpoint/load.ts';
 import type { ModelSource } from '../checkpoint/source.ts';
 import { decodeUtf8 } from '../formats/bytes.ts';
 import { GpuDevice } from '../gpu/device.ts';
+import type { DeviceFacts } from '../gpu/facts.ts';
 import type { HostFiles } from '../host/types.ts';
 import { Generator } from '../infer/generator.ts';
 import type { InferOptions } from '../infer/plans.ts';
@@ -209,13 +210,13 @@ export async function openForUse({ flags, status }: Context, files: HostFiles): 
 }
 
 /**
- * Puts a model on the device that the flags name and hands it to `work`; all of it is freed afterwards.
+ * Puts a model on the device that the flags name and hands it to `work`; all of it is freed afterwards. Options may depend on the device.
  * The model's files are closed once its weights are there.
  */
 export async function withGenerator<T>(
   { flags, status }: Context,
   { source }: ModelOnDisk,
-  options: Omit<InferOptions, 'precision'>,
+  options: Omit<InferOptions, 'precision'> | ((facts: DeviceFacts, precision: InferOptions['precision']) => Omit<InferOptions, 'precision'>),
   work: (generator: Generator, device: GpuDevice) => Promise<T>,
 ): Promise<T> {
   let device: GpuDevice | null = null;
@@ -232,7 +233,7 @@ export async function withGenerator<T>(
           status.set(`loading ${name}`);
           return source.read(name);
         },
-        { ...options, precision },
+        { ...(typeof options === 'function' ? options(device.facts, precision) : options), precision },
       );
     } finally {
       await source.close();

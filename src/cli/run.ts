@@ -16,6 +16,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<{ command: Command }>>> = 
   plan: () => import('./commands/plan.ts'),
   train: () => import('./commands/train.ts'),
   score: () => import('./commands/score.ts'),
+  eval: () => import('./commands/eval.ts'),
   generate: () => import('./commands/generate.ts'),
   chat: () => import('./commands/chat.ts'),
   'vocab train': () => import('./commands/vocab-train.ts'),

@@ -4,7 +4,7 @@
  * end, and a prefix is stored once however many continue it. What it trades for that: slots are given by the caller, and sequences share prefixes
  * one level deep. The same idea as cascade attention (Juravsky et al. 2024, "Hydragen"), with the runs in one softmax.
  */
-import { ScionError } from '../base/errors.ts';
+import { invariant, ScionError } from '../base/errors.ts';
 import type { LlamaConfig } from '../nn/config.ts';
 import { makeLinear } from '../nn/linear.ts';
 import { headParameter, llamaHidden, weight } from '../nn/llama.ts';
@@ -167,6 +167,7 @@ export class RaggedPass {
   /** Adds the token at `position` of a sequence; tokens of a sequence come in order. */
   add(id: number, position: number, { shared, length, own }: Place): void {
     if (id >= this.vocabSize) throw new ScionError('input', `id ${id} lies outside the vocabulary of ${this.vocabSize}`, { id });
+    invariant(this.used < this.tokens, 'a pass holds no more tokens than it was made for');
     const { ids, positions, ranges, slots } = this.feeds;
     const at = this.used++;
     const first = this.window > 0 ? Math.max(0, position - this.window + 1) : 0;
@@ -184,6 +185,7 @@ export class RaggedPass {
 
   /** Asks for what follows the token that was added last: the row of the answer. `label`: the id whose loss is wanted. */
   ask(label = IGNORED): number {
+    invariant(this.asked < this.rows, 'a pass holds no more rows than it was made for');
     this.feeds.rows[this.asked] = this.used - 1;
     this.labels[this.asked] = label;
     return this.asked++;

@@ -9,7 +9,7 @@ import { Sha256 } from '../../base/sha256.ts';
 import { scoreWindows } from '../../infer/score.ts';
 import type { Tokenizer } from '../../text/tokenizer.ts';
 import type { Method, Prompted, SampleOutput } from '../types.ts';
-import { type AskRef, type Branch, BranchList, commonLength, NO_LABEL } from './branches.ts';
+import { type Ask, type AskRef, type Branch, BranchList, commonLength, NO_LABEL } from './branches.ts';
 import { letterIds } from './letters.ts';
 
 /** How a task is asked. */
@@ -70,12 +70,16 @@ export interface Needs {
   readonly sequence: number;
   readonly tokens: number;
   readonly asks: number;
+  /** Most asks of one place. */
+  readonly place: number;
   readonly picks: number;
   /** Questions that want text, and the most slots that one of them fills behind its shared beginning. */
   readonly generated: number;
   readonly written: number;
 }
 
+/** The window of whole texts where a model's own context is longer; memory grows with it. */
+const LONGEST_WINDOW = 2048;
 /** Below so many ids a shared beginning is read anew: it costs less than a launch. */
 const LEAST_SHARED = 8;
 
@@ -249,15 +253,15 @@ class Encoder {
 
   /** Loss of all ids of prompt and answer, in windows that overlap by half. */
   private wholeText(prompted: Prompted): Draft {
-    const { positions } = this.options;
+    const window = Math.min(this.options.positions, LONGEST_WINDOW);
     const text = prompted.prefix + prompted.body + (prompted.question.answer?.[0] ?? '');
     const ids = this.ids(text);
     const own = new BranchList();
     const other = new BranchList();
     const lists: number[] = [];
-    for (const { start, length, firstScored } of scoreWindows(0, ids.length, positions, Math.max(1, positions >> 1))) {
-      const window = ids.slice(start, start + length + 1);
-      for (let i = firstScored; i < length; i++) lists.push(other.ask(window, i, window[i + 1]));
+    for (const { start, length, firstScored } of scoreWindows(0, ids.length, window, Math.max(1, window >> 1))) {
+      const part = ids.slice(start, start + length + 1);
+      for (let i = firstScored; i < length; i++) lists.push(other.ask(part, i, part[i + 1]));
     }
     return {
       prompted,
@@ -305,15 +309,13 @@ class Encoder {
   }
 }
 
-/** The texts whose loss is the target's: the continuations of the right letters where there are such, else the reference texts. */
+/** The texts whose loss is the target's: of a continuation for each letter those of the right ones, else the continuations, else the reference texts. */
 function targetsOf({ question, continuations }: Prompted): readonly string[] {
   const { answer, letters } = question;
   if (!answer) return [];
-  if (continuations && letters && continuations.length === letters.length) {
-    const right = answer.map((a) => continuations[letters.indexOf(a)]);
-    if (right.every((text) => text !== undefined)) return right;
-  }
-  return answer.filter((text) => text !== '');
+  if (continuations && letters && letters.length > 1 && continuations.length === letters.length)
+    return answer.map((a) => continuations[letters.indexOf(a)]).filter((text) => text !== undefined);
+  return (continuations ?? answer).filter((text) => text !== '');
 }
 
 /** The item of a draft that shares its first `shared` ids with its group. */
@@ -374,8 +376,18 @@ export function prepare(tokenizer: Tokenizer, prompted: readonly Prompted[], opt
   return { options, groups, picks: encoder.picks, questions, cut: encoder.cut, needs: needsOf(groups, encoder.picks.length) };
 }
 
+function mostAtOnePlace(asks: readonly Ask[]): number {
+  let most = 0;
+  let begin = 0;
+  asks.forEach(({ at }, i) => {
+    if (at !== asks[begin].at) begin = i;
+    most = Math.max(most, i - begin + 1);
+  });
+  return most;
+}
+
 function needsOf(groups: readonly Group[], picks: number): Needs {
-  const needs = { shared: 0, branch: 1, sequence: 1, tokens: 0, asks: 0, picks, generated: 0, written: 0 };
+  const needs = { shared: 0, branch: 1, sequence: 1, tokens: 0, asks: 0, place: 0, picks, generated: 0, written: 0 };
   for (const { shared, items } of groups) {
     needs.shared = Math.max(needs.shared, shared.length);
     needs.tokens += shared.length;
@@ -389,6 +401,7 @@ function needsOf(groups: readonly Group[], picks: number): Needs {
         needs.sequence = Math.max(needs.sequence, length + (b.shared ? shared.length : 0));
         needs.tokens += b.ids.length;
         needs.asks += b.asks.length;
+        needs.place = Math.max(needs.place, mostAtOnePlace(b.asks));
       }
     }
   }
@@ -405,6 +418,7 @@ export function joinNeeds(all: readonly Needs[]): Needs {
     sequence: most((n) => n.sequence),
     tokens: sum((n) => n.tokens),
     asks: sum((n) => n.asks),
+    place: most((n) => n.place),
     picks: most((n) => n.picks),
     generated: sum((n) => n.generated),
     written: most((n) => n.written),

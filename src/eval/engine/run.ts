@@ -55,7 +55,9 @@ export async function scoreUnit(
     waiting.forEach((sink, row) => {
       const nll = found.nll[row];
       if (!Number.isFinite(nll)) throw new ScionError('numeric', `a loss of the evaluation is ${nll}: the weights are broken`);
-      sink(nll, found.picks.subarray(row * width, row * width + picks.length));
+      const logits = found.picks.subarray(row * width, row * width + picks.length);
+      if (!logits.every(Number.isFinite)) throw new ScionError('numeric', 'a letter’s logit is no finite number: the weights are broken');
+      sink(nll, logits);
     });
   };
   const take = async (ring: Ring, length: number): Promise<NonNullable<ReturnType<Ring['take']>>> => {
