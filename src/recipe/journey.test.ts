@@ -92,6 +92,23 @@ describe('a recipe', { timeout: 120_000 }, () => {
     expect(asked.checkpoint).toBe(before.checkpoint);
     expect(asked.stages.map(({ curve, lastLoss }) => [curve, lastLoss])).toEqual(before.stages.map(({ curve, lastLoss }) => [curve, lastLoss]));
     expect(asked.stages[1].valBitsPerByte).toEqual(before.stages[1].valBitsPerByte);
+    // How often one asks on the way is no reason to look again.
+    expect(idsDone(await run(recipe(two, 'evaluate: { questions: [{ name: en, sample: en }], at: ends, every: 2 }', 50), 'a'))).toEqual([]);
+  });
+
+  it('asks on the way, every so many steps and behind the last, without a change to what is learned', async () => {
+    const plain = await run(recipe([stage('only')]), 'way-plain');
+    const asked = await run(recipe([stage('only')], 'evaluate: { questions: [{ name: en, sample: en }], at: ends, every: 3 }'), 'way');
+    const found = readFileSync(join(root, 'way', 'stages', 'only', 'log.jsonl'), 'utf8')
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { event: string; step: number; scores: Record<string, { value: number; n: number }> })
+      .filter(({ event }) => event === 'evaluation');
+    expect(found.map(({ step }) => step)).toEqual([3, 4]);
+    const { accuracy, n } = asked.stages[0].questions.en;
+    expect(found[1].scores.en).toMatchObject({ value: accuracy, n });
+    expect(asked.stages[0].curve).toEqual(plain.stages[0].curve);
+    expect(readFileSync(join(root, 'way', 'stages', 'only', 'report.html'), 'utf8')).toContain('<b>Questions</b>');
   });
 
   it('carries moments and step count where it is asked to, and continues a schedule', async () => {

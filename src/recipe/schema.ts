@@ -231,6 +231,7 @@ export const recipeSchema = z
         questions: z.array(questionSet).default([]),
         method: z.enum(CHOICE_METHODS).default('sum'),
         at: z.enum(['stages', 'ends']).default('stages').describe('asked after every stage, or only before the first and after the last'),
+        every: z.number().int().min(1).optional().describe('asked every so many steps of each stage too, for a curve in its report'),
       })
       .prefault({}),
     export: z.strictObject({ dtype: z.enum(['f32', 'f16', 'bf16']).default('f32') }).prefault({}),

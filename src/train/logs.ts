@@ -7,7 +7,7 @@ import { joinPath } from '../base/path.ts';
 import { JsonlWriter } from '../formats/jsonl.ts';
 import { type EventWriter, eventFileName, openEventWriter } from '../formats/tensorboard.ts';
 import type { HostFiles } from '../host/types.ts';
-import type { StepReport, ValidationReport } from './trainer.ts';
+import type { EvaluationReport, StepReport, ValidationReport } from './trainer.ts';
 
 /** What a run is, for its report. */
 export interface RunFacts {
@@ -116,6 +116,13 @@ export class RunLogs {
       }
       await this.events.scalars(v.step, scalars);
       for (const [i, { prompt, text }] of v.samples.entries()) await this.events.text(v.step, `samples/${i + 1}`, `**${prompt}**${text}`);
+    });
+  }
+
+  evaluation(v: EvaluationReport): void {
+    this.enqueue(async () => {
+      await this.jsonl.write({ event: 'evaluation', ...v });
+      await this.events.scalars(v.step, Object.fromEntries(Object.entries(v.scores).map(([name, { value }]) => [`eval/${name}`, value])));
     });
   }
 

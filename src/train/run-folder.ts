@@ -157,6 +157,11 @@ export class RunFolder implements Checkpointer {
         const { took, at } = this.drawn;
         if (machine.now() - at >= took / REPORT_SHARE) await this.drawReport();
       },
+      onEvaluate: async (v) => {
+        logs.evaluation(v);
+        const { took, at } = this.drawn;
+        if (machine.now() - at >= took / REPORT_SHARE) await this.drawReport();
+      },
       onEvent: (e) => {
         if (e.kind === 'resumed') logs.restart(e.step);
         logs.event(e.kind, { step: e.step, message: e.message });
@@ -204,6 +209,9 @@ export function joinHooks(...all: readonly TrainHooks[]): TrainHooks {
     },
     onValidate: async (v) => {
       for (const h of all) await h.onValidate?.(v);
+    },
+    onEvaluate: async (v) => {
+      for (const h of all) await h.onEvaluate?.(v);
     },
     onSave: (path, step) => {
       for (const h of all) h.onSave?.(path, step);

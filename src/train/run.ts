@@ -20,7 +20,7 @@ import { matmulPeak } from './peak.ts';
 import { planTraining, type TrainPlans, type TrainSetup } from './programs.ts';
 import { joinHooks, RunFolder } from './run-folder.ts';
 import type { CarriedOptimizer } from './stepper.ts';
-import { type BatchSource, Trainer, type TrainHooks, type TrainResult } from './trainer.ts';
+import { type BatchSource, type EvaluationHook, Trainer, type TrainHooks, type TrainResult } from './trainer.ts';
 
 /** What a run is made of. */
 export interface RunOptions {
@@ -44,6 +44,8 @@ export interface RunOptions {
   readonly firstRow?: number;
   /** Texts that the model continues at each validation. */
   readonly prompts?: readonly string[];
+  /** Questions asked on the way; their curves stand in the report. */
+  readonly evaluate?: EvaluationHook;
   readonly keep?: number;
   /** Skipped steps in a row after which the run stops; the trainer's default where absent. */
   readonly stopAfterBad?: number;
@@ -115,6 +117,7 @@ export class Run {
         peak,
         firstRow: options.firstRow,
         samples: options.prompts ? { tokenizer: options.tokenizer, prompts: options.prompts } : null,
+        ...(options.evaluate ? { evaluate: options.evaluate } : {}),
         checkpointer: folder,
         openDevice: async () => {
           const device = spare ?? (await GpuDevice.open(frozen));
@@ -125,7 +128,12 @@ export class Run {
         stop: options.stop,
         hooks: joinHooks(
           // The logs open once it is known at which step they go on.
-          { onStep: (r) => logHooks.onStep?.(r), onValidate: (v) => logHooks.onValidate?.(v), onEvent: (e) => logHooks.onEvent?.(e) },
+          {
+            onStep: (r) => logHooks.onStep?.(r),
+            onValidate: (v) => logHooks.onValidate?.(v),
+            onEvaluate: (v) => logHooks.onEvaluate?.(v),
+            onEvent: (e) => logHooks.onEvent?.(e),
+          },
           options.hooks ?? {},
         ),
       });

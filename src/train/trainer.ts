@@ -76,11 +76,33 @@ export interface ValidationReport extends HeldOutLoss {
   readonly seconds: number;
 }
 
+/** A score of questions that were asked of the model in training: a share with its 95 % interval. */
+export interface EvalScore {
+  readonly value: number;
+  readonly low: number;
+  readonly high: number;
+  readonly n: number;
+}
+
+/** What questions found. */
+export interface EvaluationReport {
+  readonly step: number;
+  /** By name of the set. */
+  readonly scores: Readonly<Record<string, EvalScore>>;
+  readonly seconds: number;
+}
+
+/** Questions asked while training goes on: every so many steps and behind the last one, with the weights where they are. */
+export interface EvaluationHook {
+  readonly every: number;
+  ask(stepper: Stepper): Promise<Readonly<Record<string, EvalScore>>>;
+}
+
 /** Seconds of a run by what they went to. */
 export interface TrainSeconds {
   /** Steps, readback and the hooks of steps included. */
   readonly steps: number;
-  /** Validations and their hooks. */
+  /** Validations, questions and their hooks. */
   readonly validation: number;
   readonly saving: number;
 }
@@ -89,6 +111,7 @@ export interface TrainSeconds {
 export interface TrainHooks {
   onStep?(report: StepReport): void;
   onValidate?(report: ValidationReport): void | Promise<void>;
+  onEvaluate?(report: EvaluationReport): void | Promise<void>;
   onSave?(path: string, step: number): void;
   onEvent?(event: {
     readonly kind: 'skipped' | 'save-failed' | 'device-lost' | 'resumed' | 'sample-failed';
@@ -117,6 +140,8 @@ export interface TrainerOptions {
   readonly firstRow?: number;
   /** What is written at each validation. */
   readonly samples?: SampleRequest | null;
+  /** Questions asked on the way. */
+  readonly evaluate?: EvaluationHook;
   /** Skipped steps in a row after which the run stops with its checkpoint kept. */
   readonly stopAfterBad?: number;
   readonly checkpointer: Checkpointer | null;
@@ -286,10 +311,11 @@ export class Trainer {
       const due = (every: number) => every > 0 && at % every === 0;
       const last = at === steps || options.stop?.requested === true;
       const validate = options.validation !== null && (due(options.validateEvery) || at === steps);
+      const evaluate = options.evaluate !== undefined && (due(options.evaluate.every) || at === steps);
       const save = options.checkpointer !== null && ((saveEvery === undefined ? this.saveFits(at, machine.now()) : due(saveEvery)) || last);
       // Slow steps are read one by one (a round trip is then nothing); fast ones in groups, never more than may go bad unseen.
       const wait = machine.now() - since < READ_INTERVAL_MS && enqueued < Math.min(stopAfterBad - badSoFar, stepper.room);
-      if (wait && !last && !validate && !save) continue;
+      if (wait && !last && !validate && !evaluate && !save) continue;
       const { records, badRun, types } = await stepper.records();
       const seconds = (machine.now() - since) / 1000;
       this.report(records, { used, seconds, flops, types, places });
@@ -305,6 +331,7 @@ export class Trainer {
       enqueued = 0;
       used = 0;
       if (validate) await this.validate();
+      if (evaluate) await this.evaluate();
       // The wish to stop may have come while the records were read: what is done is saved all the same.
       const stopping = options.stop?.requested === true;
       if ((save || (stopping && options.checkpointer !== null)) && this.savedAt !== at) await this.save(at);
@@ -388,6 +415,18 @@ export class Trainer {
     await hooks?.onValidate?.(report);
     this.seconds.validation += (machine.now() - began) / 1000;
     return report;
+  }
+
+  /** Asks the questions of the run. */
+  private async evaluate(): Promise<void> {
+    const { evaluate, hooks } = this.options;
+    if (!evaluate) return;
+    const machine = await host();
+    const began = machine.now();
+    const scores = await evaluate.ask(this.stepper);
+    const seconds = (machine.now() - began) / 1000;
+    await hooks?.onEvaluate?.({ step: this.stepper.attempted, scores, seconds });
+    this.seconds.validation += seconds;
   }
 
   /** Continuations of the prompts. A model that has gone wrong must not end the run here: its steps are skipped or stop it. */

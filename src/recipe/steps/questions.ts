@@ -11,8 +11,11 @@ import type { Interval } from '../../eval/interval.ts';
 import { readJsonl } from '../../formats/jsonl.ts';
 import { GpuDevice } from '../../gpu/device.ts';
 import { Generator } from '../../infer/generator.ts';
+import type { Session } from '../../tensor/session.ts';
 import { loadTokenizer, type Tokenizer } from '../../text/tokenizer.ts';
+import type { TrainSetup } from '../../train/programs.ts';
 import type { Run } from '../../train/run.ts';
+import type { EvaluationHook } from '../../train/trainer.ts';
 import type { Step } from '../engine.ts';
 import type { ModelAt, RunContext, TokenizerResult } from './context.ts';
 import { modelKey } from './model-key.ts';
@@ -116,18 +119,53 @@ export async function askAll(
   const { evaluate, stages } = context.recipe;
   const end = stage === 'base' || stage === stages[stages.length - 1].name;
   if (evaluate.questions.length === 0 || (evaluate.at === 'ends' && !end)) return { answers: {}, bytes: 0 };
-  const { model, tokens, precision, lora } = run.options.setup;
-  const generator = Generator.attach(run.trainer.stepper.session, model, {
-    precision,
-    capacity: tokens,
-    score: { batch: ROWS, tokens },
-    ...(lora && { lora }),
-  });
+  return askWith(context, run.trainer.stepper.session, run.options.setup, tokenizer);
+}
+
+/** Asks every set with weights where they are; caches and programs are made for it and freed. */
+async function askWith(
+  context: RunContext,
+  session: Session,
+  { model, tokens, precision, lora }: TrainSetup,
+  tokenizer: Tokenizer,
+): Promise<{ readonly answers: Answers; readonly bytes: number }> {
+  const generator = Generator.attach(session, model, { precision, capacity: tokens, score: { batch: ROWS, tokens }, ...(lora && { lora }) });
   try {
     return { answers: await askSets(context, generator, tokenizer), bytes: generator.memory.total };
   } finally {
     generator.destroy();
   }
+}
+
+/** What asks on the way through a stage; undefined where the recipe does not. `took` is told what each asking took on the device. */
+export function questionsOnTheWay(context: RunContext, setup: TrainSetup, tokenizer: Tokenizer, took: (bytes: number) => void): EvaluationHook | undefined {
+  const { every, questions } = context.recipe.evaluate;
+  if (every === undefined || questions.length === 0) return undefined;
+  return {
+    every,
+    async ask({ session }) {
+      const { answers, bytes } = await askWith(context, session, setup, tokenizer);
+      took(bytes);
+      return Object.fromEntries(
+        Object.entries(answers).map(
+          ([
+            name,
+            {
+              accuracy: value,
+              interval: [low, high],
+              n,
+            },
+          ]) => [name, { value, low, high, n }],
+        ),
+      );
+    },
+  };
+}
+
+/** What decides the answers; how often one asks does not. */
+export function askedOf(context: RunContext): Omit<RunContext['recipe']['evaluate'], 'every'> {
+  const { every: _, ...asked } = context.recipe.evaluate;
+  return asked;
 }
 
 /** Asks a base that was not trained here, before anything is changed: what the table calls before. */
@@ -138,7 +176,7 @@ export function baseQuestionsStep(context: RunContext, model: () => ModelAt, tok
     title: 'ask the base',
     owns: [],
     inputs: async () => ({
-      evaluate: recipe.evaluate,
+      evaluate: askedOf(context),
       files: await Promise.all(recipe.evaluate.questions.map((set) => ('path' in set ? modelKey(host, set.path) : set.sample))),
       model: model().key,
     }),

@@ -24,7 +24,7 @@ import type { Step } from '../engine.ts';
 import type { RecipeStage } from '../schema.ts';
 import { armId, armPath, type DocumentsResult, type ModelAt, type PacksResult, type RunContext, type TokenizerResult } from './context.ts';
 import { openModel } from './open-model.ts';
-import { type Answers, askAll } from './questions.ts';
+import { type Answers, askAll, askedOf, questionsOnTheWay } from './questions.ts';
 
 /** What a stage gives. Losses in nats a label. */
 export interface StageResult {
@@ -166,7 +166,7 @@ export function stageStep(context: RunContext, stage: RecipeStage, inputs: () =>
   const folder = armPath(context, joinPath('stages', stage.name));
   // How often one looks and saves changes nothing of what comes out.
   const { validate, save, ...config } = stage;
-  const looks = (): unknown => ({ bytes: validate.bytes, prompts: validate.prompts, evaluate: recipe.evaluate, validation: inputs().validation });
+  const looks = (): unknown => ({ bytes: validate.bytes, prompts: validate.prompts, evaluate: askedOf(context), validation: inputs().validation });
   return {
     id: armId(context, stage.name),
     title: `train ${stage.name}`,
@@ -185,12 +185,18 @@ export function stageStep(context: RunContext, stage: RecipeStage, inputs: () =>
       });
       const source = model === null ? null : await openModel(context, model);
       const facts = { steps, plannedBytes: 0 };
+      const setup = stageSetup(stage, shape, tokenizer.firstNew, recipe.seed);
+      let askedBytes = 0;
+      const evaluate = questionsOnTheWay(context, setup, words, (bytes) => {
+        askedBytes = Math.max(askedBytes, bytes);
+      });
       const window = shape.slidingWindow ?? 0;
       progress('planning');
       let run: Run | null = null;
       try {
         run = await Run.open({
-          setup: stageSetup(stage, shape, tokenizer.firstNew, recipe.seed),
+          setup,
+          ...(evaluate ? { evaluate } : {}),
           schedule,
           steps,
           accumulate: stage.accumulate,
@@ -242,7 +248,7 @@ export function stageStep(context: RunContext, stage: RecipeStage, inputs: () =>
           flopsPerSecond: trained.flopsPerSecond,
           device: run.facts.name,
           // Samples and questions have caches of their own, one after the other.
-          peakBytesPlanned: run.plans.memory.total + Math.max(trained.sampleBytes, asked.bytes),
+          peakBytesPlanned: run.plans.memory.total + Math.max(trained.sampleBytes, asked.bytes, askedBytes),
           peakBytesMeasured: run.trainer.stepper.device.peakBytes,
           valBitsPerByteFirst: trained.firstValidation?.bitsPerByte ?? null,
           valBitsPerByteBefore: bitsOf(trained.firstValidation),

@@ -4,7 +4,7 @@
  */
 import { bytes, duration, si } from '../../base/format.ts';
 import { clipped, quoted, visibleHtml } from '../../base/markup.ts';
-import { bucketStrip, coloursOf, current, lossByTokens, lossChart, smallCharts, typeChart, validationChart } from './charts.ts';
+import { bucketStrip, coloursOf, current, evaluationChart, lossByTokens, lossChart, smallCharts, typeChart, validationChart } from './charts.ts';
 import { StageLog } from './read-log.ts';
 import { STYLE } from './style.ts';
 import { Timeline } from './timeline.ts';
@@ -207,6 +207,7 @@ ${lossChart(line)}
 ${bucketStrip(line)}
 ${validationChart(line, colours)}
 ${validationTable(line)}
+${evaluationChart(line)}
 ${samples(line)}
 <h2>In detail</h2>
 ${typeChart(line, colours)}

@@ -91,6 +91,20 @@ export function typeChart(line: Timeline, colours: ReadonlyMap<string, string>):
   });
 }
 
+/** Questions asked on the way: shares answered rightly, with the width of the last interval. */
+export function evaluationChart(line: Timeline): string {
+  const names = [...new Set(line.stages.flatMap(({ log }) => log.evaluations.flatMap((v) => [...v.scores.keys()])))];
+  if (names.length === 0) return '';
+  const series = names.map((name, i): Series => {
+    const curve = line.join(({ log }) => log.evaluations.map((v) => ({ step: v.step, y: v.scores.get(name)?.value ?? null })));
+    return { name, weight: 'side', colour: `c${i % SERIES_COLOURS}`, ...curve };
+  });
+  const last = line.stages.flatMap(({ log }) => log.evaluations).at(-1);
+  const widths = [...(last?.scores.values() ?? [])].flatMap(({ low, high }) => (low === null || high === null ? [] : [(high - low) / 2]));
+  const sure = widths.length > 0 ? `; chance alone explains ± ${percent(Math.max(...widths))}` : '';
+  return lineChart({ title: 'Questions', measure: `answered rightly${sure}`, ...line.axis(), series, fit: true, format: percent });
+}
+
 /** Bits per byte of held-out text. */
 export function validationChart(line: Timeline, colours: ReadonlyMap<string, string>): string {
   const names = [...new Set(line.stages.flatMap(({ log }) => log.validations.flatMap((v) => [...v.byCategory.keys()])))];

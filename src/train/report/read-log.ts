@@ -42,6 +42,19 @@ export interface ValidationPoint {
   readonly samples: readonly { readonly prompt: string; readonly text: string }[];
 }
 
+interface EvaluationScore {
+  readonly value: number;
+  readonly low: number | null;
+  readonly high: number | null;
+  readonly n: number | null;
+}
+
+/** Shares of questions that were answered rightly, by set. */
+export interface EvaluationPoint {
+  readonly step: number;
+  readonly scores: ReadonlyMap<string, EvaluationScore>;
+}
+
 /** A run of steps whose packs came from one bucket. */
 export interface BucketSpan {
   readonly epoch: number;
@@ -106,6 +119,7 @@ export class StageLog {
   points: StepPoint[] = [];
   types = new Map<string, TypePoint[]>();
   validations: ValidationPoint[] = [];
+  evaluations: EvaluationPoint[] = [];
   buckets: BucketSpan[] = [];
   events: StageEvent[] = [];
   /** Skipped steps, counted from 1; outliers apart. */
@@ -164,6 +178,7 @@ export class StageLog {
     this.points = [];
     this.types = new Map();
     this.validations = [];
+    this.evaluations = [];
     this.buckets = [];
     this.events = [];
     this.skipped = [];
@@ -176,6 +191,7 @@ export class StageLog {
     const step = number(e.step);
     if (e.event === 'step' && step !== null) this.takeStep(step + 1, e);
     else if (e.event === 'validation' && step !== null) this.takeValidation(step, e);
+    else if (e.event === 'evaluation' && step !== null) this.takeEvaluation(step, e);
     else if (e.event === 'begin') {
       this.facts = e;
       this.end = null;
@@ -197,6 +213,7 @@ export class StageLog {
       );
     }
     this.validations = this.validations.filter((v) => v.step < step);
+    this.evaluations = this.evaluations.filter((v) => v.step < step);
     this.skipped = this.skipped.filter((s) => s.step < step);
     this.buckets = this.buckets.filter((b) => b.from < step - 1).map((b) => ({ ...b, to: Math.min(b.to, step - 1) }));
   }
@@ -245,5 +262,16 @@ export class StageLog {
       text(record(s).prompt) === '' ? [] : [{ prompt: text(record(s).prompt), text: text(record(s).text) }],
     );
     this.validations.push({ step, loss: number(e.loss), bitsPerByte: number(e.bitsPerByte), byCategory, moved, samples });
+  }
+
+  private takeEvaluation(step: number, e: Record<string, unknown>): void {
+    this.evaluations = this.evaluations.filter((v) => v.step < step);
+    const scores = new Map<string, EvaluationScore>();
+    for (const [name, score] of Object.entries(record(e.scores))) {
+      const { value, low, high, n } = record(score);
+      const share = number(value);
+      if (share !== null) scores.set(visible(name), { value: share, low: number(low), high: number(high), n: number(n) });
+    }
+    this.evaluations.push({ step, scores });
   }
 }

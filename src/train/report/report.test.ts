@@ -102,6 +102,48 @@ test('stages stand one behind the other, in steps and in tokens', async () => {
   expect(await buildRunReport(dirs)).toContain('5 steps in a row found NaN');
 });
 
+test('questions asked on the way have curves of their own', async () => {
+  const dir = join(folder, 'asked');
+  const evaluation = (s: number, zh: number): Line => ({
+    event: 'evaluation',
+    step: s,
+    seconds: 1,
+    scores: { '<zh>': { value: zh, low: zh - 0.1, high: zh + 0.1, n: 90 }, en: { value: 0.5, low: null, high: null, n: 9 }, odd: 3 },
+  });
+  put(dir, [
+    begin(0, 9),
+    ...[0, 1, 2].map((s) => step(s, 3)),
+    evaluation(3, 0.25),
+    ...[3, 4].map((s) => step(s, 2)),
+    evaluation(5, 0.5),
+    begin(3, 9),
+    step(3, 2),
+    evaluation(5, 0.75),
+  ]);
+  const log = new StageLog('asked', dir);
+  await log.update();
+  expect(log.evaluations.map((v) => [v.step, [...v.scores].map(([name, { value }]) => [name, value])])).toEqual([
+    [
+      3,
+      [
+        ['<zh>', 0.25],
+        ['en', 0.5],
+      ],
+    ],
+    [
+      5,
+      [
+        ['<zh>', 0.75],
+        ['en', 0.5],
+      ],
+    ],
+  ]);
+  const html = await buildRunReport([{ name: 'asked', dir }]);
+  expect(html).toContain('<b>Questions</b>');
+  expect(html).toContain('chance alone explains ± 10.0 %');
+  expect(html).toContain('&lt;zh&gt; <tspan class="value">75.0 %');
+});
+
 test('steps that are run again replace the earlier ones', async () => {
   const dir = join(folder, 'again');
   put(dir, [
