@@ -11,9 +11,18 @@ import type { LlamaConfig } from '../../nn/config.ts';
 import type { Needs } from './prepare.ts';
 import { roomsOf } from './run.ts';
 
-/** Tokens of a pass, largest first. CPU adapters gain nothing beyond the second. */
-const TOKENS = [2048, 512, 256, 128, 64] as const;
-const SEQUENCES = [64, 32, 16, 8, 4, 2, 1] as const;
+/** Tokens of a pass and sequences written side by side, largest first: both shrink together, since a narrow step is as slow as a short pass. */
+const SIZES: readonly (readonly [tokens: number, sequences: number])[] = [
+  [2048, 64],
+  [512, 64],
+  [512, 32],
+  [256, 16],
+  [128, 8],
+  [64, 4],
+  [64, 1],
+];
+/** CPU adapters gain nothing from longer passes. */
+const MOST_GENERIC = 512;
 /** Bytes beside the weights where nobody names a budget. */
 const BUDGET = { generic: 1 << 30, specialised: 4 * 2 ** 30 } as const;
 
@@ -49,25 +58,22 @@ export function fitEvaluation(
 ): RaggedOptions {
   const { budget = BUDGET[facts.profile], ...rest } = options;
   let least: { bytes: number; ragged: RaggedOptions } | null = null;
-  for (const tokens of TOKENS) {
-    if (facts.profile === 'generic' && tokens > 512) continue;
-    // A pass larger than the work is padding.
-    if (tokens > 64 && tokens >= 2 * needs.tokens) continue;
-    for (const sequences of needs.generated > 0 ? SEQUENCES : ([1] as const)) {
-      if (sequences > 1 && sequences >= 2 * needs.generated) continue;
-      const ragged = raggedFor(tokens, sequences, needs);
-      let need: number;
-      try {
-        const { memory } = planInference(config, { ...rest, capacity: 0, ragged }, facts);
-        need = memory.total - Object.entries(memory.states).reduce((sum, [kind, n]) => sum + (kind === 'cache' ? 0 : n), 0);
-      } catch (error) {
-        // More slots than one buffer of this device holds: fewer may fit.
-        if (error instanceof ScionError && (error.kind === 'plan' || error.kind === 'memory')) continue;
-        throw error;
-      }
-      if (need <= budget) return ragged;
-      if (!least || need < least.bytes) least = { bytes: need, ragged };
+  for (const [i, [tokens, sequences]] of SIZES.entries()) {
+    // More than the work fills is padding, but for the last.
+    const idle = tokens > 64 && tokens >= 2 * needs.tokens;
+    if (i < SIZES.length - 1 && (idle || (facts.profile === 'generic' && tokens > MOST_GENERIC))) continue;
+    const ragged = raggedFor(tokens, Math.min(sequences, Math.max(1, needs.generated)), needs);
+    let need: number;
+    try {
+      const { memory } = planInference(config, { ...rest, capacity: 0, ragged }, facts);
+      need = memory.total - Object.entries(memory.states).reduce((sum, [kind, n]) => sum + (kind === 'cache' ? 0 : n), 0);
+    } catch (error) {
+      // More slots than one buffer of this device holds: fewer may fit.
+      if (error instanceof ScionError && (error.kind === 'plan' || error.kind === 'memory')) continue;
+      throw error;
     }
+    if (need <= budget) return ragged;
+    if (!least || need < least.bytes) least = { bytes: need, ragged };
   }
   throw new ScionError(
     'memory',
