@@ -1,13 +1,22 @@
 // Purpose: softmax cross-entropy of a chunk of rows whose logits lie in scratch; with GRAD the logits become their gradient in place.
 // Formula: lse = log sum_j exp(x_j); nll = lse - x_label; loss = nll + z * lse^2; dx_j = g * ((1 + 2 z lse) p_j - [j = label]).
 // Shapes: X [R, ldx] of which V columns count; labels, LOSS, NLL, G [N], rows row0 .. row0 + R; label -100 (or any outside 0..V-1) is ignored.
-// Bindings: X, LABELS (i32), LOSS, NLL, and G with GRAD.
-// Constants: switches GRAD, WIDE (one workgroup a row, tree reduction, for GPUs; otherwise one thread a row, no barriers).
+//   With MAKE and JOINED the columns are one rank's part of the vocabulary; STATS: (lse, x_label) of a part for each of N rows, label V or more: another
+//   rank's, which counts as x_label 0. MAKE writes a part's, JOINED reads those of `ranks` parts one after the other and knows the whole row by them.
+// Bindings: X, LABELS (i32), LOSS and NLL (not MAKE), G with GRAD, STATS with MAKE or JOINED.
+// Constants: switches GRAD, MAKE, JOINED, WIDE (one workgroup a row, tree reduction, for GPUs; otherwise one thread a row, no barriers).
 // Numerics: running max with rescaled sums, blocks of at most 256 terms; all f32; a finite stand-in replaces minus infinity.
 @group(0) @binding(1) var<storage, read_write> X: array<f32>;
 @group(0) @binding(2) var<storage, read_write> LABELS: array<i32>;
+#if MAKE
+@group(0) @binding(6) var<storage, read_write> STATS: array<vec2f>;
+#else
 @group(0) @binding(3) var<storage, read_write> LOSS: array<f32>;
 @group(0) @binding(4) var<storage, read_write> NLL: array<f32>;
+#endif
+#if JOINED
+@group(0) @binding(6) var<storage, read_write> STATS: array<vec2f>;
+#endif
 #if GRAD
 @group(0) @binding(5) var<storage, read_write> G: array<f32>;
 #endif
@@ -18,6 +27,10 @@ struct Params {
   ldx: u32,
   row0: u32,
   z: f32,
+#if JOINED
+  ranks: u32,
+  n: u32,
+#endif
 }
 @group(0) @binding(0) var<uniform> P: Params;
 
@@ -43,6 +56,20 @@ fn part(base: u32, first: u32, step: u32) -> vec2f {
   }
   return total;
 }
+
+#if JOINED
+// (lse, x_label) of a whole row.
+fn joined(row: u32) -> vec2f {
+  var total = vec2f(LOWEST, 0.0);
+  var hit = 0.0;
+  for (var k = 0u; k < P.ranks; k++) {
+    let s = STATS[k * P.n + row];
+    total = join(total, vec2f(s.x, 1.0));
+    hit += s.y;
+  }
+  return vec2f(total.x + log(total.y), hit);
+}
+#endif
 
 #if WIDE
 var<workgroup> sums: array<vec2f, 64>;
@@ -73,10 +100,24 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @
 #endif
   let row = P.row0 + r;
   let label = LABELS[row];
-  let counts = label >= 0 && u32(label) < P.v;
+  let here = label >= 0 && u32(label) < P.v;
+#if MAKE
+  let made = vec2f(total.x + log(total.y), select(0.0, X[base + select(0u, u32(label), here)], here));
+  // Every thread of a wide row writes the same.
+  STATS[row] = made;
+#else
+#if JOINED
+  let whole = joined(row);
+  let counts = label >= 0;
+  let lse = whole.x;
+  let at = select(P.v, u32(label), here);
+  let nll = select(0.0, lse - whole.y, counts);
+#else
+  let counts = here;
   let lse = total.x + log(total.y);
   let at = select(0u, u32(label), counts);
   let nll = select(0.0, lse - X[base + at], counts);
+#endif
 #if WIDE
   workgroupBarrier();
   if (lane == 0u) {
@@ -95,5 +136,6 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @
     let d = scale * p - select(0.0, g, j == at);
     X[base + j] = select(0.0, d, counts);
   }
+#endif
 #endif
 }

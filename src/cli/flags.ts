@@ -31,6 +31,11 @@ export class Flags {
     this.words = words;
   }
 
+  /** Plain data from which another thread makes the same flags. */
+  get plain(): readonly (readonly [string, string | number | boolean | readonly string[]])[] {
+    return [...this.values];
+  }
+
   has(name: string): boolean {
     return this.values.has(name);
   }

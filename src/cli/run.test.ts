@@ -45,7 +45,7 @@ const SURFACE: Readonly<Record<string, string>> = {
   graft: 'add base batch data device dry-run fresh help json length lr out precision replay seed tokens workers',
   doctor: 'device help json seconds',
   train:
-    'accumulate batch clip config data device first-row help json keep lr min-lr model optimizer out outlier precision profile prompts recompute resume save-every schedule seed steps tokenizer tokens validate-every validation validation-bytes validation-share warmup weight-decay z-loss',
+    'accumulate batch clip config data device devices first-row help json keep lr mesh min-lr model optimizer out outlier precision profile prompts recompute resume save-every schedule seed steps tokenizer tokens validate-every validation validation-bytes validation-share warmup weight-decay z-loss zero',
   plan: 'accumulate batch budget config device gflops help html json limits model precision profile recompute steps tokens',
   score: 'data device help json limit max-tokens model precision tokenizer window',
   eval: 'budget compat data device few-shot fresh help json limit method model out precision seed shots-file subjects tasks tokenizer',
@@ -112,6 +112,10 @@ describe('wrong usage and input end with 2', () => {
     ['a model to grow that is not there', ['init', '--base', '/no/such', '--tokenizer', 'x', '--out', 'x'], '/no/such/config.json does not exist'],
     ['a folder to check that is not there', ['init', '--verify', '/no/such'], '/no/such is no folder'],
     ['an unknown way to make rows', ['init', '--base', 'x', '--tokenizer', 'x', '--out', 'x', '--method', 'maen'], '--method takes one of mean, mean-bare,'],
+    ['a mesh said twice', ['train', '--mesh', 'dp=2', '--devices', '2'], '--devices 2 is short for --mesh dp=2; give one of the two'],
+    ['an axis of no mesh', ['train', '--mesh', 'dq=2'], '"dq=2" is no axis with a number of ranks'],
+    ['a ZeRO stage of no paper', ['train', '--devices', '2', '--zero', '4'], 'ZeRO stage 4: 0, 1, 2 or 3'],
+    ['a split that cannot be saved', ['train', '--mesh', 'dp=2,tp=2'], 'a run with tp=2 cannot be saved yet'],
     ['a foreign choice', ['export', '--model', MODEL, '--out', 'x', '--dtype', 'q4'], '--dtype takes one of f32, f16, bf16; got "q4"'],
   ] as [string, string[], string][])('%s', async (_, argv, message) => {
     expect(await runCommandLine(argv)).toBe(2);

@@ -284,3 +284,23 @@ export function batchTables(ids: Uint32Array, V: number): BatchTables {
   for (let i = 0; i < N; i++) order[at[ids[i]]++] = i;
   return { order, segments, starts, segmentIds };
 }
+
+/**
+ * The tables of those positions alone whose id is one of `rows` from `first` on, ids counted from there: for a table of which a rank has these
+ * rows. As long as those of the whole batch; positions of other ids are in no segment.
+ */
+export function partTables(ids: Uint32Array, first: number, rows: number): BatchTables {
+  const positions: number[] = [];
+  for (const [i, id] of ids.entries()) if (id >= first && id < first + rows) positions.push(i);
+  const some = batchTables(
+    Uint32Array.from(positions, (i) => ids[i] - first),
+    rows,
+  );
+  const order = new Uint32Array(ids.length);
+  order.set(some.order.map((k) => positions[k]));
+  const starts = new Uint32Array(ids.length + 1).fill(positions.length);
+  starts.set(some.starts);
+  const segmentIds = new Uint32Array(ids.length);
+  segmentIds.set(some.segmentIds);
+  return { order, segments: some.segments, starts, segmentIds };
+}

@@ -4,6 +4,7 @@
  * (every rank begins them in one order), while the device goes on with whatever was submitted.
  */
 import { invariant, ScionError } from '../base/errors.ts';
+import { floatToHalf, fromHalfBits } from '../base/half.ts';
 import { sumInOrder } from '../comm/collectives.ts';
 import type { Transport } from '../comm/types.ts';
 import type { GpuDevice } from '../gpu/device.ts';
@@ -96,7 +97,7 @@ export class DeviceExchange implements Exchange {
         got.map((_, r) => mine.subarray(bounds[r], bounds[r + 1])),
         got,
       );
-      const sums = dtype === 'f32' ? sumOf(got) : sumCounts(got);
+      const sums = SUMS[dtype](got);
       const out = new Uint8Array(mine.length);
       await group.allGather(
         new Uint8Array(sums.buffer),
@@ -146,6 +147,16 @@ function sumOf(parts: readonly Uint8Array[]): Float32Array<ArrayBuffer> {
   return out;
 }
 
+/** Sums of 16-bit floats, in f32 and rounded once. */
+function sumHalves(parts: readonly Uint8Array[]): Uint16Array<ArrayBuffer> {
+  const out = new Float32Array(parts[0].length / 2);
+  sumInOrder(
+    parts.map((part) => Float32Array.from(new Uint16Array(part.buffer, part.byteOffset, out.length), fromHalfBits)),
+    out,
+  );
+  return floatToHalf(out) as Uint16Array<ArrayBuffer>;
+}
+
 function sumCounts(parts: readonly Uint8Array[]): Uint32Array<ArrayBuffer> {
   const out = new Uint32Array(parts[0].length / 4);
   for (const part of parts) {
@@ -153,3 +164,6 @@ function sumCounts(parts: readonly Uint8Array[]): Uint32Array<ArrayBuffer> {
   }
   return out;
 }
+
+/** How words of a kind are added up. */
+const SUMS = { f32: sumOf, f16: sumHalves, u32: sumCounts } as const;

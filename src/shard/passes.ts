@@ -20,6 +20,9 @@ function substitute(node: Node, old: number, by: Value): void {
 
 const isCollective = (node: Node): boolean => node.op.name.startsWith('shard_');
 
+/** Joins of parameters: their parts are states. */
+const joinsOf = (graph: Graph): Node[] => graph.nodes.filter((n) => n.op === SHARD_GATHERED && n.inputs[0].node.inputs.every((v) => isLeaf(v.node)));
+
 /** The stretch of the step that each node belongs to: neighbours of one segment and phase. Collectives and leaves belong to none. */
 function stretches(graph: Graph): Map<Node, number> {
   const out = new Map<Node, number>();
@@ -73,7 +76,7 @@ export function gatherSharded(graph: Graph, at: RankAxis): Map<string, Value> {
 /** Joins again where a parameter is used in another stretch of the step (its backward half, a tied head), instead of keeping it. */
 export function gatherAgain(graph: Graph): void {
   const stretch = stretches(graph);
-  for (const wait of graph.nodes.filter((n) => n.op === SHARD_GATHERED)) {
+  for (const wait of joinsOf(graph)) {
     const consumers = graph.nodes.filter((n) => n.inputs.some((v) => v.id === wait.outputs[0].id));
     const start = wait.inputs[0].node;
     const home = consumers.length > 0 ? stretch.get(consumers[0]) : undefined;
@@ -84,7 +87,7 @@ export function gatherAgain(graph: Graph): void {
     }
     for (const nodes of elsewhere.values()) {
       const startTwin = graph.clone(start, start.inputs, nodes[0].phase);
-      const waitTwin = graph.clone(wait, startTwin.outputs, nodes[0].phase);
+      const waitTwin = graph.clone(wait, [startTwin.outputs[0], ...wait.inputs.slice(1)], nodes[0].phase);
       graph.nodes.push(startTwin, waitTwin);
       moveBefore(graph, [startTwin, waitTwin], nodes[0]);
       for (const n of nodes) substitute(n, wait.outputs[0].id, waitTwin.outputs[0]);
@@ -97,7 +100,7 @@ export function gatherAhead(graph: Graph): void {
   const stretch = stretches(graph);
   const firstOf = new Map<number, Node>();
   for (const [node, s] of stretch) if (!firstOf.has(s)) firstOf.set(s, node);
-  for (const wait of graph.nodes.filter((n) => n.op === SHARD_GATHERED)) {
+  for (const wait of joinsOf(graph)) {
     const user = graph.nodes.find((n) => n.inputs.some((v) => v.id === wait.outputs[0].id));
     const s = user && stretch.get(user);
     const start = wait.inputs[0].node;

@@ -24,8 +24,8 @@ export interface Place {
 
 /** @throws ScionError `usage` for what this build cannot spread over ranks. */
 export function checkPlace({ shape, zero }: Place): void {
-  for (const axis of ['pp', 'sp', 'tp'] as const) {
-    if (shape[axis] > 1) throw new ScionError('usage', `the mesh has ${axis}=${shape[axis]}; this version spreads training over dp alone`, { axis });
+  for (const axis of ['pp', 'sp'] as const) {
+    if (shape[axis] > 1) throw new ScionError('usage', `the mesh has ${axis}=${shape[axis]}; this version spreads training over dp and tp`, { axis });
   }
   if (![0, 1, 2, 3].includes(zero)) throw new ScionError('usage', `ZeRO stage ${zero}: 0, 1, 2 or 3`, { zero });
 }

@@ -5,12 +5,12 @@
 
 /**
  * One collective over the ranks of a mesh axis. `R` is a range of bytes: of a plan at planning, of a device buffer at a run.
- * `sum`: `of` becomes the sum over all ranks, per element in rank order.
+ * `sum`: `of` becomes the sum over all ranks, per element in rank order (f16: summed in f32, rounded once to nearest even).
  * `gather`: the bytes of `own` reach all ranks; what rank r sends lands in `parts[r]`, range after range (empty: not wanted).
  * `scatter`: `parts[r]` goes to rank r, which adds what it gets up in rank order (f32) into `own`.
  */
 export type Move<R> =
-  | { readonly how: 'sum'; readonly axis: string; readonly of: readonly R[]; readonly dtype: 'f32' | 'u32' }
+  | { readonly how: 'sum'; readonly axis: string; readonly of: readonly R[]; readonly dtype: 'f32' | 'f16' | 'u32' }
   | {
       readonly how: 'gather';
       readonly axis: string;

@@ -11,8 +11,11 @@ import { type LlamaInputs, llamaHidden } from '../nn/llama.ts';
 import { hasOffBlocks, type LoraSpec, listLora, loraParameters } from '../nn/lora.ts';
 import { declareModel, gradName, type Precision, weightName } from '../nn/parameters.ts';
 import { groupOfTrained, type Trainable, type TrainedRows, trainedRows } from '../nn/trainable.ts';
+import { coordinatesOf, rankAt } from '../shard/mesh.ts';
 import { type GradientCut, gatherAgain, gatherAhead, gatherSharded, reduceSharded, zeros } from '../shard/passes.ts';
 import { axisOf, checkPlace, type Place, zeroSharding } from '../shard/place.ts';
+import { configOfRank, isSplit } from '../shard/split.ts';
+import { splitTensors } from '../shard/tensor-parallel.ts';
 import { differentiate } from '../tensor/autodiff.ts';
 import { Graph, type Value, view } from '../tensor/graph.ts';
 import type { AdamWAttrs, SgdAttrs } from '../tensor/ops/adamw.ts';
@@ -24,7 +27,7 @@ import { type Plan, planGraph } from '../tensor/plan.ts';
 import { type RecomputePolicy, recompute } from '../tensor/recompute.ts';
 import { type MemoryUse, memoryOf } from '../tensor/session.ts';
 import { States } from '../tensor/states.ts';
-import { traceUpdate } from './update.ts';
+import { SPLIT_PLAIN, traceUpdate } from './update.ts';
 
 export { BIAS_ENTRIES } from './update.ts';
 
@@ -124,13 +127,30 @@ export function batchLeaves(g: Graph, B: number, T: number, sort: boolean): Llam
   };
 }
 
-/** Losses of a batch: the model, then the fused head. With `random` dropout and noise take part. */
-function batchLoss(g: Graph, setup: TrainSetup, leaves: LlamaInputs & { labels: Value }, random?: Stream): { loss: Value; nll: Value } {
-  const { model, precision, tokens, lora } = setup;
+/** The model as a rank has it. */
+function modelOfRank({ model }: TrainSetup, place: Place | null): LlamaConfig {
+  const tp = place && axisOf(place, 'tp');
+  return tp ? configOfRank(model, tp.ranks, tp.rank) : model;
+}
+
+/** Losses of a batch: the model, then the fused head; a rank's part of both where the mesh splits tensors. With `random` dropout and noise take part. */
+function batchLoss(
+  g: Graph,
+  setup: TrainSetup,
+  leaves: LlamaInputs & { labels: Value },
+  random?: Stream,
+  place: Place | null = null,
+): { loss: Value; nll: Value } {
+  const { precision, tokens, lora } = setup;
+  const tp = place && axisOf(place, 'tp');
+  const model = modelOfRank(setup, place);
   const linear = makeLinear(g, model, { precision, lora, random });
   const [B, T] = leaves.ids.shape;
   const hidden = view(llamaHidden(g, model, leaves, { precision, capacity: tokens, random, linear }), [B * T, model.hiddenSize]);
-  return linearCrossEntropy(hidden, weight(g, headParameter(model)), leaves.labels, { zLoss: setup.zLoss, term: linear.headTerm(hidden) });
+  const losses = linearCrossEntropy(hidden, weight(g, headParameter(model)), leaves.labels, { zLoss: setup.zLoss, term: linear.headTerm(hidden) });
+  if (!tp || tp.ranks === 1) return losses;
+  const [loss, nll] = splitTensors(g, tp, [losses.loss, losses.nll]);
+  return { loss, nll };
 }
 
 /** Names of what learns, in the order of its states. */
@@ -144,7 +164,7 @@ export function traceMicro(states: States, setup: TrainSetup, place: Place | nul
   const { sort, random } = trainingOf(setup);
   const leaves = batchLeaves(g, setup.batch, setup.tokens, sort);
   const noise = setup.neftune ? g.data('noise', [setup.batch, setup.tokens], 'f32') : undefined;
-  const losses = batchLoss(g, setup, { ...leaves, noise }, random ?? undefined);
+  const losses = batchLoss(g, setup, { ...leaves, noise }, random ?? undefined, place);
   const step = g.state('step');
   const seed = lossSeed(step, setup.batch * setup.tokens, { step: 'weight' });
   const at = place ? axisOf(place, 'dp') : null;
@@ -193,21 +213,25 @@ function gradientCuts({ model, lora }: TrainSetup, names: readonly string[], adj
 /** Forward pass alone; output `nll` [N]. */
 export function traceEvaluate(states: States, setup: TrainSetup, place: Place | null = null): { graph: Graph; nll: Value } {
   const graph = new Graph(states);
-  const { nll } = batchLoss(graph, setup, batchLeaves(graph, setup.batch, setup.tokens, false));
+  const { nll } = batchLoss(graph, setup, batchLeaves(graph, setup.batch, setup.tokens, false), undefined, place);
   if (place) gatherSharded(graph, axisOf(place, 'dp'));
   joinAhead(graph);
   return { graph, nll };
 }
 
 /** Declares what a run keeps on the device; frozen parameters have neither gradient nor moments, nor masters in mixed precision. */
-function declareTraining(setup: TrainSetup): States {
-  const { model, precision, optimizer, lora, baseStorage } = setup;
-  const { rows } = trainingOf(setup);
+function declareTraining(setup: TrainSetup, place: Place | null): States {
+  const { precision, optimizer, lora, baseStorage } = setup;
   const states = new States();
+  const tp = place && axisOf(place, 'tp');
+  const model = modelOfRank(setup, place);
+  const { rows } = trainingOf({ ...setup, model });
+  const groupOf = groupOfTrained(rows);
   declareModel(states, model, {
     precision,
     train: { moments: optimizer.kind === 'adamw' ? 2 : 1, ema: setup.ema !== undefined },
-    groupOf: groupOfTrained(rows),
+    // Of a split bias each rank has its part, of a norm's weights all have all: they must not share a buffer.
+    groupOf: (p) => (tp && tp.ranks > 1 && p.group === 'plain' && isSplit(p.name) ? SPLIT_PLAIN : groupOf(p)),
     halfBase: baseStorage !== undefined && baseStorage !== 'f32',
     quantBase: baseStorage === 'q8' ? 8 : baseStorage === 'q4' ? 4 : undefined,
     adapters: lora && loraParameters(model, lora),
@@ -215,19 +239,42 @@ function declareTraining(setup: TrainSetup): States {
   return states;
 }
 
+/** What this version does not split. @throws ScionError `usage`. */
+function checkSplitSetup({ lora, trainable, baseStorage }: TrainSetup): void {
+  const what = lora
+    ? 'adapters'
+    : trainable && trainable.parameters !== 'all'
+      ? 'training a part of the model'
+      : baseStorage
+        ? 'a base in other storage'
+        : null;
+  if (what) throw new ScionError('usage', `${what} and tp do not go together yet; spread over dp, or train the whole model`);
+}
+
+/** The states of each rank of the tensor-parallel axis, laid out: whose gradients are how many blocks. */
+function tensorParts(setup: TrainSetup, facts: DeviceFacts, place: Place): States[] {
+  const at = coordinatesOf(place.shape, place.rank);
+  return Array.from({ length: place.shape.tp }, (_, tp) => {
+    const other = { ...place, rank: rankAt(place.shape, { ...at, tp }) };
+    return declareTraining(setup, other).freeze(facts, zeroSharding(other));
+  });
+}
+
 /** Declares, lays out and plans everything a run needs on a device of these facts; with `place` what one rank of a mesh needs. */
 export function planTraining(setup: TrainSetup, facts: DeviceFacts, place: Place | null = null): TrainPlans {
   if (place) checkPlace(place);
-  const states = declareTraining(setup);
+  const tp = place ? axisOf(place, 'tp') : null;
+  if (place && tp && tp.ranks > 1) checkSplitSetup(setup);
+  const states = declareTraining(setup, place);
   states.declare('step', 'step', 'step', [STEP_WORDS], 'u32');
   // In the step state's buffer, right behind it: one readback gives both.
   if (setup.lossTypes) states.declare(TYPE_SUMS, 'step', 'step', [2 * setup.lossTypes], 'u32');
   states.freeze(facts, place && zeroSharding(place));
   const evaluate = traceEvaluate(states, setup, place);
-  const { rows } = trainingOf(setup);
+  const { rows } = trainingOf({ ...setup, model: modelOfRank(setup, place) });
   const plans = {
     micro: planGraph(traceMicro(states, setup, place), { name: 'micro', facts }),
-    update: planGraph(traceUpdate(states, setup, rows, place), { name: 'update', facts }),
+    update: planGraph(traceUpdate(states, setup, rows, place, tp && place ? tensorParts(setup, facts, place) : [states]), { name: 'update', facts }),
     evaluate: planGraph(evaluate.graph, { name: 'evaluate', facts, outputs: { nll: evaluate.nll } }),
   };
   return { states, plans, memory: memoryOf(Object.values(plans)) };

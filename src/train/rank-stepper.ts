@@ -4,13 +4,18 @@
  */
 import { invariant, ScionError } from '../base/errors.ts';
 import type { Batch } from '../data/loader.ts';
+import { partTables } from '../data/pack.ts';
 import type { GpuDevice } from '../gpu/device.ts';
-import { emaName } from '../nn/parameters.ts';
+import { emaName, listParameters } from '../nn/parameters.ts';
 import { DeviceExchange } from '../shard/exchange.ts';
 import type { Mesh } from '../shard/mesh.ts';
 import { readSharded } from '../shard/read.ts';
+import { onFirst, sayAll } from '../shard/say.ts';
+import { cutPart, isSplit, partOf, pastePart, vocabBounds } from '../shard/split.ts';
 import type { TypeLoss } from '../tensor/ops/loss_by_type.ts';
 import type { StepRecord } from '../tensor/ops/step_state.ts';
+import type { Feeds } from '../tensor/session.ts';
+import { sizeOf } from '../tensor/types.ts';
 import type { TrainPlans, TrainSetup } from './programs.ts';
 import { Stepper } from './stepper.ts';
 
@@ -46,6 +51,42 @@ export class RankStepper extends Stepper {
     this.exchange = exchangeStaging && new DeviceExchange(device, exchangeStaging, mesh.along);
   }
 
+  /** What the micro program is fed on this rank: ids and labels counted from its first row of the vocabulary, where that is split. */
+  override feedsOf(batch: Batch): { feeds: Feeds; segments: number } {
+    const whole = super.feedsOf(batch);
+    const { tp } = this.mesh.along;
+    if (tp.size === 1) return whole;
+    const { first, rows } = this.ownRows;
+    const tables = 'order' in whole.feeds ? partTables(batch.ids, first, rows) : null;
+    const { segments = whole.segments, ...sorted } = tables ?? {};
+    return { feeds: { ...whole.feeds, ...this.partFeeds(batch), ...sorted }, segments };
+  }
+
+  /** This rank's rows of the vocabulary. */
+  private get ownRows(): { readonly first: number; readonly rows: number } {
+    const { tp } = this.mesh.along;
+    const bounds = vocabBounds(this.setup.model.vocabSize, tp.size);
+    return { first: bounds[tp.rank], rows: bounds[tp.rank + 1] - bounds[tp.rank] };
+  }
+
+  private partFeeds({ ids, labels }: Batch): { ids: Uint32Array; labels: Int32Array } {
+    if (this.mesh.along.tp.size === 1) return { ids, labels };
+    const { first, rows } = this.ownRows;
+    const { vocabSize } = this.setup.model;
+    // An id that is not here has a row of zeros; a label that is not here is any number from `rows` on, an ignored one negative.
+    const own = (id: number): boolean => id >= first && id < first + rows;
+    return {
+      ids: ids.map((id) => (own(id) ? id - first : vocabSize)),
+      labels: labels.map((label) => (label < 0 || label >= vocabSize ? -1 : own(label) ? label - first : rows)),
+    };
+  }
+
+  /** The part of a parameter that is this rank's, of values that are the whole. */
+  protected override write(name: string, values: Float32Array): void {
+    const { tp } = this.mesh.along;
+    super.write(name, tp.size === 1 ? values : cutPart(values, partOf(this.setup.model, name, values.length, tp.size, tp.rank)));
+  }
+
   private async runProgram(name: 'micro' | 'update' | 'evaluate', ...inputs: Parameters<Stepper['session']['programs'][string]['run']>): Promise<void> {
     const program = this.session.programs[name];
     const [feeds, scalars] = inputs;
@@ -75,8 +116,9 @@ export class RankStepper extends Stepper {
     throw new ScionError('internal', 'a rank accumulates within its steps');
   }
 
-  override async losses({ ids, positions, ranges, labels }: Batch): Promise<Float32Array> {
-    await this.runProgram('evaluate', { ids, positions, ranges, labels });
+  override async losses(batch: Batch): Promise<Float32Array> {
+    const { positions, ranges } = batch;
+    await this.runProgram('evaluate', { positions, ranges, ...this.partFeeds(batch) });
     return (await this.session.programs.evaluate.read()).nll as Float32Array;
   }
 
@@ -99,15 +141,52 @@ export class RankStepper extends Stepper {
   override async readParameter(name: string, options: { readonly average?: boolean } = {}): Promise<Float32Array> {
     const { states } = this.plans;
     const wanted = options.average && states.get(emaName(name)) ? emaName(name) : name;
-    if (!states.get(wanted) || !states.buffer(states.place(wanted).buffer)?.sharded) return super.readParameter(name, options);
+    if (!states.get(wanted)) return super.readParameter(name, options);
     return this.readWhole(wanted);
   }
 
-  /** The values of a state, joined where it is cut. */
+  /**
+   * Lets the first rank do something that reads parameters in an order of its own, while the others hand out their parts. Its
+   * failure is everyone's. Collective.
+   */
+  async lendParameters<T>(work: (read: (name: string) => Promise<Float32Array>) => Promise<T>): Promise<T | null> {
+    const { world } = this.mesh;
+    type Asked = { readonly name: string | null };
+    const ask = (name: string | null): Promise<Asked[]> => sayAll<Asked>(world, { name });
+    if (world.rank > 0) {
+      for (let [{ name }] = await ask(null); name !== null; [{ name }] = await ask(null)) await this.readParameter(name);
+      return onFirst(world, async () => null);
+    }
+    return onFirst(world, async () => {
+      try {
+        return await work(async (name) => {
+          await ask(name);
+          return this.readParameter(name);
+        });
+      } finally {
+        await ask(null);
+      }
+    });
+  }
+
+  /** The values of a state of a parameter (itself, a moment, …), joined over dp and tp where it is cut or split. */
   async readWhole(state: string): Promise<Float32Array> {
     const { states } = this.plans;
-    if (!states.buffer(states.place(state).buffer)?.sharded) return (await this.session.readState(state)) as Float32Array;
-    invariant(states.sharding, 'what is sharded has an axis');
-    return readSharded(this.session, this.mesh.along.dp, state);
+    const { dp, tp } = this.mesh.along;
+    const cut = states.buffer(states.place(state).buffer)?.sharded;
+    const own = cut ? await readSharded(this.session, dp, state) : ((await this.session.readState(state)) as Float32Array);
+    const parameter = state.slice(state.indexOf(':') + 1);
+    if (tp.size === 1 || !isSplit(parameter)) return own;
+    const { model } = this.setup;
+    const whole = listParameters(model).find((p) => p.name === parameter);
+    invariant(whole, `${state} is a state of a parameter`);
+    const size = sizeOf(whole.shape);
+    const runs = Array.from({ length: tp.size }, (_, rank) => partOf(model, parameter, size, tp.size, rank));
+    const parts = runs.map((list) => new Float32Array(list.reduce((n, r) => n + r.count, 0)));
+    const bytes = (x: Float32Array): Uint8Array => new Uint8Array(x.buffer, x.byteOffset, x.byteLength);
+    await tp.allGather(bytes(own), parts.map(bytes));
+    const out = new Float32Array(size);
+    for (const [rank, part] of parts.entries()) pastePart(out, part, runs[rank]);
+    return out;
   }
 }

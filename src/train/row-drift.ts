@@ -92,9 +92,12 @@ export class RowWatch {
 
 /** The state that holds the embedding: the f32 master, else the 16-bit weight. */
 function tableOf(stepper: Stepper): { readonly name: string; readonly dtype: 'f32' | 'f16' } | null {
+  const { states } = stepper.plans;
   for (const name of [TABLE, weightName(TABLE)]) {
-    const spec = stepper.plans.states.get(name);
-    if (spec && (spec.dtype === 'f32' || spec.dtype === 'f16')) return { name, dtype: spec.dtype };
+    const spec = states.get(name);
+    // What is cut over ranks is on none of them whole.
+    const whole = spec && !states.buffer(states.place(name).buffer)?.sharded;
+    if (whole && (spec.dtype === 'f32' || spec.dtype === 'f16')) return { name, dtype: spec.dtype };
   }
   return null;
 }

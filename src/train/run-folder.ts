@@ -8,11 +8,14 @@ import { listCheckpoints, makeDurableDir, recoverCheckpoints } from '../checkpoi
 import { loadLatest } from '../checkpoint/load.ts';
 import { acquireLock, type FolderLock } from '../checkpoint/lock.ts';
 import { hashJson, readManifest } from '../checkpoint/manifest.ts';
-import { saveCheckpoint } from '../checkpoint/save.ts';
+import { loadLatestOnRanks, saveOnRanks } from '../checkpoint/ranks.ts';
+import { type SaveOptions, saveCheckpoint } from '../checkpoint/save.ts';
+import type { Transport } from '../comm/types.ts';
 import { jsonBytes } from '../formats/json.ts';
 import type { Profile } from '../gpu/facts.ts';
 import { host } from '../host/index.ts';
 import { writeWhole } from '../host/whole-file.ts';
+import { onFirst } from '../shard/say.ts';
 import { type RunFacts, RunLogs } from './logs.ts';
 import { RunReport } from './report/build.ts';
 import type { Stepper } from './stepper.ts';
@@ -34,6 +37,8 @@ export interface RunFolderOptions {
   /** Goes on in a folder that already holds checkpoints; otherwise such a folder is refused. */
   readonly resume: boolean;
   readonly keep?: number;
+  /** The ranks that open it together: the first one holds the lock and writes logs, all write and read checkpoints. */
+  readonly group?: Transport;
 }
 
 /** An open run folder. */
@@ -41,7 +46,8 @@ export class RunFolder implements Checkpointer {
   readonly dir: string;
   readonly checkpoints: string;
   private readonly options: RunFolderOptions;
-  private readonly lock: FolderLock;
+  /** Null on ranks other than the first. */
+  private readonly lock: FolderLock | null;
   private readonly configHash: string;
   private readonly timer: ReturnType<typeof setInterval>;
   private logs: RunLogs | null = null;
@@ -52,7 +58,7 @@ export class RunFolder implements Checkpointer {
   /** What was odd about the folder when it was opened or loaded: leftovers removed, damaged checkpoints passed over. */
   readonly notes: string[] = [];
 
-  private constructor(options: RunFolderOptions, lock: FolderLock) {
+  private constructor(options: RunFolderOptions, lock: FolderLock | null) {
     this.options = options;
     this.dir = options.dir;
     this.checkpoints = joinPath(options.dir, 'checkpoints');
@@ -60,7 +66,7 @@ export class RunFolder implements Checkpointer {
     this.report = new RunReport([{ name: baseName(options.dir), dir: options.dir }]);
     this.configHash = hashJson(options.config);
     this.timer = setInterval(() => {
-      lock.refresh().catch((error: unknown) => {
+      lock?.refresh().catch((error: unknown) => {
         this.lockError ??= error;
       });
     }, REFRESH_MS);
@@ -72,6 +78,21 @@ export class RunFolder implements Checkpointer {
    * @throws ScionError `locked` naming the holder; `usage` if there are checkpoints and `resume` is off.
    */
   static async open(options: RunFolderOptions): Promise<RunFolder> {
+    const { group } = options;
+    if (!group || group.size === 1) return RunFolder.openAlone(options);
+    let first: RunFolder | null = null;
+    await onFirst(group, async () => {
+      first = await RunFolder.openAlone(options);
+    });
+    return first ?? new RunFolder(options, null);
+  }
+
+  /** False on a rank that leaves logs, tokenizer and report to the first. */
+  get leads(): boolean {
+    return this.lock !== null;
+  }
+
+  private static async openAlone(options: RunFolderOptions): Promise<RunFolder> {
     const machine = await host();
     const { files } = machine;
     await makeDurableDir(files, options.dir);
@@ -116,14 +137,15 @@ export class RunFolder implements Checkpointer {
   async save(stepper: Stepper, state: TrainerState): Promise<string> {
     if (this.lockError) throw this.lockError;
     const { files } = await host();
-    const result = await saveCheckpoint(files, this.checkpoints, {
+    const { group } = this.options;
+    const options: SaveOptions = {
       session: stepper.session,
       states: stepper.plans.states,
       step: state.step,
       trainer: state,
       keep: this.options.keep,
-      runId: this.lock.runId,
-      guard: () => this.lock.check(),
+      runId: this.lock?.runId,
+      guard: async () => this.lock?.check(),
       meta: {
         tokens: Math.round(state.tokens),
         configHash: this.configHash,
@@ -131,7 +153,8 @@ export class RunFolder implements Checkpointer {
         adapter: stepper.device.facts.name,
         kernels: { profile: stepper.device.facts.profile, ...stepper.device.facts.choices },
       },
-    });
+    };
+    const result = group ? await saveOnRanks(files, this.checkpoints, options, group) : await saveCheckpoint(files, this.checkpoints, options);
     this.logs?.event('save', { step: state.step, path: result.path, bytes: result.bytes, warnings: result.warnings });
     await this.logs?.flush();
     return result.path;
@@ -139,7 +162,9 @@ export class RunFolder implements Checkpointer {
 
   async load(stepper: Stepper): Promise<TrainerState | null> {
     const { files } = await host();
-    const found = await loadLatest(files, this.checkpoints, { session: stepper.session, states: stepper.plans.states, configHash: this.configHash });
+    const { group } = this.options;
+    const options = { session: stepper.session, states: stepper.plans.states, configHash: this.configHash };
+    const found = group ? await loadLatestOnRanks(files, this.checkpoints, options, group) : await loadLatest(files, this.checkpoints, options);
     for (const skipped of found?.skipped ?? []) this.notes.push(`passed over ${skipped.path}: ${skipped.problem}`);
     return (found?.trainer as TrainerState | undefined) ?? null;
   }
@@ -196,7 +221,7 @@ export class RunFolder implements Checkpointer {
     try {
       await this.logs?.close();
     } finally {
-      await this.lock.release();
+      await this.lock?.release();
     }
   }
 }

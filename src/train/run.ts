@@ -4,23 +4,28 @@
  * start runs through here, so that they are the same run.
  */
 
+import { ScionError } from '../base/errors.ts';
 import { joinPath } from '../base/path.ts';
 import { exportHf } from '../checkpoint/hf.ts';
 import type { ReadParameter } from '../checkpoint/source.ts';
+import { agree, type Setting } from '../comm/agree.ts';
 import type { DeviceOptions } from '../gpu/device.ts';
 import { GpuDevice } from '../gpu/device.ts';
 import type { DeviceFacts } from '../gpu/facts.ts';
 import { host } from '../host/index.ts';
 import { configToJson, countParameters } from '../nn/config.ts';
 import { checkSchedule, type Schedule } from '../optim/schedule.ts';
+import type { Mesh } from '../shard/mesh.ts';
+import type { ZeroStage } from '../shard/place.ts';
 import { saveTokenizer, type Tokenizer } from '../text/tokenizer.ts';
 import type { RunData } from './data.ts';
 import { balancedInterval } from './held-out.ts';
 import { matmulPeak } from './peak.ts';
 import { planTraining, type TrainPlans, type TrainSetup } from './programs.ts';
+import { RankStepper } from './rank-stepper.ts';
 import { joinHooks, RunFolder } from './run-folder.ts';
 import type { CarriedOptimizer } from './stepper.ts';
-import { type BatchSource, type EvaluationHook, Trainer, type TrainHooks, type TrainResult } from './trainer.ts';
+import { type BatchSource, type EvaluationHook, Trainer, type TrainerOptions, type TrainHooks, type TrainResult } from './trainer.ts';
 
 /** What a run is made of. */
 export interface RunOptions {
@@ -56,6 +61,8 @@ export interface RunOptions {
   readonly hooks?: TrainHooks;
   readonly stop?: { requested: boolean };
   readonly version: string;
+  /** One rank of a mesh: all ranks open the same run, the first one leads. */
+  readonly ranks?: { readonly mesh: Mesh; readonly zero: ZeroStage };
   /** More for `config.json`: where the data came from. It must not differ at a resume. */
   readonly about?: Readonly<Record<string, unknown>>;
 }
@@ -82,13 +89,29 @@ export class Run {
   /** Opens folder and device, allocates, takes up a checkpoint if there is one to resume. */
   static async open(options: RunOptions): Promise<Run> {
     checkSchedule(options.schedule);
-    const { data, out } = options;
+    const { data, out, ranks } = options;
+    const leads = !ranks || ranks.mesh.world.rank === 0;
+    // Ranks that were told different things would part without a word.
+    if (ranks && ranks.mesh.shape.tp > 1) {
+      throw new ScionError(
+        'usage',
+        `a run with tp=${ranks.mesh.shape.tp} cannot be saved yet; spread it over dp, with --zero 3 where one device cannot hold it`,
+      );
+    }
+    if (ranks) await agree(ranks.mesh.world, describeRun(options) as { readonly [name: string]: Setting });
     const types = data.types ?? [];
     const setup: TrainSetup = types.length > 1 ? { ...options.setup, lossTypes: types.length } : options.setup;
     const folder =
       out === null
         ? null
-        : await RunFolder.open({ dir: out, config: describeRun(options), version: options.version, resume: options.resume, keep: options.keep });
+        : await RunFolder.open({
+            dir: out,
+            config: describeRun(options),
+            version: options.version,
+            resume: options.resume,
+            keep: options.keep,
+            ...(ranks && { group: ranks.mesh.along.dp }),
+          });
     let opened: GpuDevice | null = null;
     let source: BatchSource | null = null;
     try {
@@ -98,9 +121,10 @@ export class Run {
       opened = await GpuDevice.open(frozen);
       const { facts } = opened;
       let spare: GpuDevice | null = opened;
-      const plans = planTraining(setup, facts);
-      if (out !== null) await saveTokenizer((await host()).files, options.tokenizer, joinPath(out, 'tokenizer'));
-      const peak = out === null ? null : await matmulPeak(facts, frozen);
+      const plans = planTraining(setup, facts, ranks && { shape: ranks.mesh.shape, rank: ranks.mesh.world.rank, zero: ranks.zero });
+      if (ranks && options.prompts?.length) checkSamples(plans);
+      if (out !== null && leads) await saveTokenizer((await host()).files, options.tokenizer, joinPath(out, 'tokenizer'));
+      const peak = out === null || !leads ? null : await matmulPeak(facts, frozen);
       let logHooks: TrainHooks = {};
       const trainer = new Trainer({
         setup,
@@ -109,21 +133,23 @@ export class Run {
         steps: options.steps ?? options.schedule.steps,
         accumulate: options.accumulate,
         source,
-        validation: data.validation,
+        // Ranks that are not needed for it leave measuring to the first.
+        validation: leads || plans.plans.evaluate.communicates ? data.validation : null,
         validateEvery: options.validateEvery ?? balancedInterval(plans, options.accumulate, setup.batch, data.validation),
         saveEvery: options.saveEvery,
         stopAfterBad: options.stopAfterBad,
         types,
         peak,
         firstRow: options.firstRow,
-        samples: options.prompts ? { tokenizer: options.tokenizer, prompts: options.prompts } : null,
-        ...(options.evaluate ? { evaluate: options.evaluate } : {}),
+        samples: options.prompts && leads ? { tokenizer: options.tokenizer, prompts: options.prompts } : null,
+        ...(options.evaluate && leads ? { evaluate: options.evaluate } : {}),
         checkpointer: folder,
         openDevice: async () => {
           const device = spare ?? (await GpuDevice.open(frozen));
           spare = null;
           return device;
         },
+        ...(ranks && { rank: rankOptions(setup, plans, ranks.mesh) }),
         initial: options.initial ? { read: options.initial, ...(options.carried ? { carried: options.carried } : {}) } : { seed: options.seed },
         stop: options.stop,
         hooks: joinHooks(
@@ -134,11 +160,11 @@ export class Run {
             onEvaluate: (v) => logHooks.onEvaluate?.(v),
             onEvent: (e) => logHooks.onEvent?.(e),
           },
-          options.hooks ?? {},
+          (leads && options.hooks) || {},
         ),
       });
       const firstStep = await trainer.open();
-      if (folder) {
+      if (folder && leads) {
         logHooks = await folder.openLogs({
           step: firstStep,
           steps: options.schedule.steps,
@@ -176,9 +202,13 @@ export class Run {
   async exportModel(dir: string, dtype: 'f32' | 'f16' | 'bf16' = 'f32'): Promise<void> {
     const { files } = await host();
     const { stepper } = this.trainer;
-    await files.remove(dir);
-    await exportHf(files, dir, this.options.setup.model, (name) => stepper.readParameter(name), { dtype });
-    await saveTokenizer(files, this.options.tokenizer, dir);
+    const write = async (read: ReadParameter): Promise<void> => {
+      await files.remove(dir);
+      await exportHf(files, dir, this.options.setup.model, read, { dtype });
+      await saveTokenizer(files, this.options.tokenizer, dir);
+    };
+    if (stepper instanceof RankStepper) await stepper.lendParameters(write);
+    else await write((name) => stepper.readParameter(name));
   }
 
   /** Frees the device, closes logs, gives up the lock. */
@@ -186,6 +216,28 @@ export class Run {
     await this.trainer.close();
     await this.folder?.close();
   }
+}
+
+/** The trainer's part of being a rank. */
+function rankOptions(setup: TrainSetup, plans: TrainPlans, mesh: Mesh): TrainerOptions['rank'] {
+  return {
+    makeStepper: (device) => new RankStepper(device, setup, plans, mesh),
+    agree: async ({ stop, save }) => {
+      const all = Array.from({ length: mesh.world.size }, () => new Uint8Array(2));
+      await mesh.world.allGather(Uint8Array.of(Number(stop), Number(save)), all);
+      // A save falls due by the first rank's clock; any rank may be told to stop.
+      return { stop: all.some(([s]) => s === 1), save: all[0][1] === 1 };
+    },
+  };
+}
+
+/** @throws ScionError `usage` where no rank has the parameters whole. */
+function checkSamples(plans: TrainPlans): void {
+  if (!plans.states.buffers().some((b) => b.sharded && (b.kind === 'param' || b.kind === 'weight'))) return;
+  throw new ScionError(
+    'usage',
+    'prompts are continued by the first rank, which here holds a part of the parameters alone; train without prompts, or with --zero 0',
+  );
 }
 
 /** What must be the same at a resume, as plain JSON; `config.json` of the run folder. */

@@ -86,7 +86,7 @@ export class Stepper {
   }
 
   /** Writes a parameter to every state that holds its value: master, 16-bit copy, moving average, or codes and scales. */
-  private write(name: string, values: Float32Array): void {
+  protected write(name: string, values: Float32Array): void {
     const { states } = this.plans;
     const columns = this.quantColumns(name);
     const quantised = columns === null ? {} : quantisedStates(states, name, columns, values);

@@ -147,11 +147,23 @@ export interface TrainerOptions {
   readonly checkpointer: Checkpointer | null;
   /** Opens a device; called again after a loss. */
   readonly openDevice: () => Promise<GpuDevice>;
+  /** One rank of several: how its stepper is made, and what all ranks decide together after each step. */
+  readonly rank?: {
+    readonly makeStepper: (device: GpuDevice) => Stepper;
+    /** What any rank wishes. Collective. */
+    readonly agree: (wishes: Wishes) => Promise<Wishes>;
+  };
   /** Parameters at step 0: a reader, or a seed for random ones. */
   readonly initial: { readonly seed: number } | { readonly read: ReadParameter; readonly carried?: CarriedOptimizer };
   /** Set `requested` to stop after the step under way, with a save. */
   readonly stop?: { requested: boolean };
   readonly hooks?: TrainHooks;
+}
+
+/** What a rank would do after a step by its own clock and ears. */
+export interface Wishes {
+  readonly stop: boolean;
+  readonly save: boolean;
 }
 
 /** How a run ended. */
@@ -224,7 +236,7 @@ export class Trainer {
   async open(): Promise<number> {
     const { options } = this;
     this.device = await options.openDevice();
-    this.current = new Stepper(this.device, options.setup, options.plans);
+    this.current = options.rank ? options.rank.makeStepper(this.device) : new Stepper(this.device, options.setup, options.plans);
     const saved = (await options.checkpointer?.load(this.current)) ?? null;
     if (saved) {
       await this.current.resumed();
@@ -264,7 +276,8 @@ export class Trainer {
         if (!this.current) await this.open();
         return await this.loop();
       } catch (error) {
-        if (!isScionError(error, 'lost') || ++losses > MAX_LOSSES) throw error;
+        // A rank cannot begin again alone: the launcher ends them all, and a relaunch resumes.
+        if (options.rank || !isScionError(error, 'lost') || ++losses > MAX_LOSSES) throw error;
         options.hooks?.onEvent?.({ kind: 'device-lost', step: this.current?.attempted ?? 0, message: error.message });
         // The device's memory is gone: a new device takes up the last checkpoint, or the beginning.
         this.current = null;
@@ -309,12 +322,15 @@ export class Trainer {
       enqueued++;
       const at = stepper.attempted;
       const due = (every: number) => every > 0 && at % every === 0;
-      const last = at === steps || options.stop?.requested === true;
+      const own = { stop: options.stop?.requested === true, save: saveEvery === undefined ? this.saveFits(at, machine.now()) : due(saveEvery) };
+      const wishes = options.rank ? await options.rank.agree(own) : own;
+      const last = at === steps || wishes.stop;
       const validate = options.validation !== null && (due(options.validateEvery) || at === steps);
       const evaluate = options.evaluate !== undefined && (due(options.evaluate.every) || at === steps);
-      const save = options.checkpointer !== null && ((saveEvery === undefined ? this.saveFits(at, machine.now()) : due(saveEvery)) || last);
+      const save = options.checkpointer !== null && (wishes.save || last);
       // Slow steps are read one by one (a round trip is then nothing); fast ones in groups, never more than may go bad unseen.
-      const wait = machine.now() - since < READ_INTERVAL_MS && enqueued < Math.min(stopAfterBad - badSoFar, stepper.room);
+      // Ranks read each step: what they decide and join there must come at the same step on all.
+      const wait = !options.rank && machine.now() - since < READ_INTERVAL_MS && enqueued < Math.min(stopAfterBad - badSoFar, stepper.room);
       if (wait && !last && !validate && !evaluate && !save) continue;
       const { records, badRun, types } = await stepper.records();
       const seconds = (machine.now() - since) / 1000;
@@ -333,7 +349,7 @@ export class Trainer {
       if (validate) await this.validate();
       if (evaluate) await this.evaluate();
       // The wish to stop may have come while the records were read: what is done is saved all the same.
-      const stopping = options.stop?.requested === true;
+      const stopping = options.rank ? wishes.stop : options.stop?.requested === true;
       if ((save || (stopping && options.checkpointer !== null)) && this.savedAt !== at) await this.save(at);
       if (stopping && at < steps) return this.result(true);
       since = machine.now();

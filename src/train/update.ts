@@ -11,11 +11,14 @@ import { Graph, type Value } from '../tensor/graph.ts';
 import { adamw, sgd } from '../tensor/ops/adamw.ts';
 import { blockMask } from '../tensor/ops/block_mask.ts';
 import { ema } from '../tensor/ops/ema.ts';
-import { exchangeGather, exchangeScatter, exchangeSum } from '../tensor/ops/exchange.ts';
+import { exchangeGather, exchangeScatter, exchangeSum, type RankAxis } from '../tensor/ops/exchange.ts';
 import { blocksOf, finishStep, finishStepFrom, normPartials, STEP, STEP_RING, type StepFinishAttrs } from '../tensor/ops/step_state.ts';
 import { zero } from '../tensor/ops/zero.ts';
 import type { StateBuffer, States } from '../tensor/states.ts';
 import type { TrainSetup } from './programs.ts';
+
+/** The group of vectors of which each tensor-parallel rank has a part; `plain` ones lie whole on all of them. */
+export const SPLIT_PLAIN = 'plain-split';
 
 /** Entries of the bias-correction table: one more than steps between two readbacks. */
 export const BIAS_ENTRIES = STEP_RING + 1;
@@ -43,8 +46,11 @@ function inside(runs: readonly RowRun[], own: RowRun): RowRun[] {
   return cut.filter(({ from, to }) => from < to);
 }
 
-/** The optimizer's part of a step on one rank, or on a device alone (`place` null). Step scalars `lr`, `biasBase` and `ceiling`; data `bias`. */
-export function traceUpdate(states: States, setup: TrainSetup, rows: TrainedRows, place: Place | null = null): Graph {
+/**
+ * The optimizer's part of a step on one rank, or on a device alone (`place` null); `parts` are the states of each rank of the tensor-parallel axis. Step scalars
+ * `lr`, `biasBase` and `ceiling`; data `bias`.
+ */
+export function traceUpdate(states: States, setup: TrainSetup, rows: TrainedRows, place: Place | null = null, parts: readonly States[] = [states]): Graph {
   const g = new Graph(states);
   return g.phase('update', () => {
     const { optimizer, lora } = setup;
@@ -82,8 +88,8 @@ export function traceUpdate(states: States, setup: TrainSetup, rows: TrainedRows
       ceiling: setup.outlier ? { step: 'ceiling' } : 0,
     };
     const step =
-      at && ranks > 1
-        ? finishOnRanks(g, { at, buffers, own, grads, bias, attrs, whole: zeroStage === 0 })
+      place && at && (ranks > 1 || parts.length > 1)
+        ? finishOnRanks(g, { at, tp: axisOf(place, 'tp'), parts, buffers, own, grads, bias, attrs, whole: zeroStage === 0 })
         : finishStep(g.state('step'), bias, all(grads), attrs);
     buffers.forEach((b, i) => {
       const grad = grads[i];
@@ -119,7 +125,10 @@ const all = (grads: readonly (Value | null)[]): Value[] => grads.filter((x) => x
 function finishOnRanks(
   g: Graph,
   by: {
-    readonly at: ReturnType<typeof axisOf>;
+    readonly at: RankAxis;
+    readonly tp: RankAxis;
+    /** The states of each rank of `tp`. */
+    readonly parts: readonly States[];
     readonly buffers: readonly StateBuffer[];
     readonly own: readonly RowRun[];
     readonly grads: readonly (Value | null)[];
@@ -129,21 +138,35 @@ function finishOnRanks(
     readonly whole: boolean;
   },
 ): Value {
-  const { at, buffers, own, grads } = by;
+  const { at, tp, parts, buffers, own, grads } = by;
+  /** What lies whole on all ranks of `tp` counts once. */
+  const counts = (b: StateBuffer, part: number): boolean => b.kind === 'grad' && (part === 0 || b.group !== 'plain');
+  const sizes = parts.map((states, t) => states.buffers().reduce((n, b) => n + (counts(b, t) ? blocksOf(b.whole) : 0), 0));
+  const starts = sizes.map((_, t) => sizes.slice(0, t).reduce((a, b) => a + b, 0));
   const first: number[] = [];
-  let blocks = 0;
+  let next = starts[tp.rank];
   for (const b of buffers) {
-    first.push(blocks);
-    blocks += blocksOf(b.whole);
+    first.push(next);
+    if (counts(b, tp.rank)) next += blocksOf(b.whole);
   }
-  const mine = grads.flatMap((grad, i) => (grad ? [{ grad, first: first[i] + blocksOf(own[i].from) }] : []));
-  let partials = normPartials(g, mine, blocks);
+  const mine = grads.flatMap((grad, i) => (grad && counts(buffers[i], tp.rank) ? [{ grad, first: first[i] + blocksOf(own[i].from) }] : []));
+  let partials = normPartials(g, mine, starts[parts.length - 1] + sizes[parts.length - 1]);
   if (!by.whole) {
     const runs = buffers.flatMap((b, i) =>
-      ownedRuns(b.whole, at.ranks).map(({ rank, from, to }) => ({ rank, from: first[i] + blocksOf(from), to: first[i] + blocksOf(to) })),
+      counts(b, tp.rank)
+        ? ownedRuns(b.whole, at.ranks).map(({ rank, from, to }) => ({ rank, from: first[i] + blocksOf(from), to: first[i] + blocksOf(to) }))
+        : [],
     );
     partials = exchangeGather(partials, at, runs);
   }
+  if (tp.ranks > 1) {
+    partials = exchangeGather(
+      partials,
+      tp,
+      sizes.map((n, rank) => ({ rank, from: starts[rank], to: starts[rank] + n })),
+    );
+  }
+  if (at.ranks === 1) return finishStepFrom(g.state('step'), by.bias, partials, by.attrs);
   const losses = exchangeSum(g.state('step'), at, [{ from: STEP.lossSum, to: STEP.lossSum + 1 }], 'f32');
   const counted = exchangeSum(losses, at, [{ from: STEP.tokens, to: STEP.tokens + 1 }], 'u32');
   return finishStepFrom(counted, by.bias, partials, by.attrs);

@@ -16,14 +16,21 @@ beforeAll(async () => {
 });
 afterAll(() => device.destroy());
 
-describe.each([2, 4])('over %i ranks', (dp) => {
+/** Four ranks in one thread take their time: the stages between are left to the full tier. */
+const ALL: readonly ZeroStage[] = [0, 1, 2, 3];
+const ENDS: readonly ZeroStage[] = process.env.SCION_TIER === 'full' ? ALL : [0, 3];
+
+describe.each([
+  [2, ALL],
+  [4, ENDS],
+] as const)('over %i ranks', (dp, stages) => {
   let alone: ShardResult;
   const found = new Map<ZeroStage, ShardResult>();
   beforeAll(async () => {
     alone = await trainAlone(device, { micros: dp });
   }, 120_000);
 
-  test.each([0, 1, 2, 3] as const)('ZeRO %i: 50 steps are within 1e-5 of one device, alike on all ranks', { timeout: 120_000 }, async (zero) => {
+  test.each(stages)('ZeRO %i: 50 steps are within 1e-5 of one device, alike on all ranks', { timeout: 120_000 }, async (zero) => {
     const results = await trainOnMesh(device, { dp }, { micros: dp, zero });
     const [first, ...others] = results;
     for (const other of others) expect(other).toEqual(first);
@@ -39,7 +46,7 @@ describe.each([2, 4])('over %i ranks', (dp) => {
   test('all stages give the same bits', () => {
     const plain = found.get(0);
     expect(plain).toBeDefined();
-    for (const zero of [1, 2, 3] as const) expect(found.get(zero), `ZeRO ${zero}`).toEqual(plain);
+    for (const zero of stages) expect(found.get(zero), `ZeRO ${zero}`).toEqual(plain);
   });
 });
 

@@ -9,13 +9,17 @@ import type { ReadParameter } from '../../checkpoint/source.ts';
 import { host } from '../../host/index.ts';
 import { countParameters, type LlamaConfig } from '../../nn/config.ts';
 import type { Precision } from '../../nn/parameters.ts';
+import { type Mesh, type MeshShape, meshName, meshSize, parseMesh } from '../../shard/mesh.ts';
+import { checkPlace, type ZeroStage } from '../../shard/place.ts';
 import type { RecomputePolicy } from '../../tensor/recompute.ts';
 import { heldOutBytes } from '../../train/held-out.ts';
 import type { TrainSetup } from '../../train/programs.ts';
 import { Run } from '../../train/run.ts';
 import { REPORT_NAME } from '../../train/run-folder.ts';
 import { profileStep } from '../../train/trace.ts';
-import type { Command } from '../command.ts';
+import type { Command, Context } from '../command.ts';
+import type { Flags } from '../flags.ts';
+import { runOnThreads } from '../ranks.ts';
 import { readConfig } from '../read-config.ts';
 import { bytes, duration, si, sparkline } from '../status.ts';
 import { runFigures, statusHooks } from '../training.ts';
@@ -47,7 +51,7 @@ export const command: Command = {
     steps: { kind: 'integer', summary: 'optimizer steps', default: 1000 },
     batch: { kind: 'integer', summary: 'packs a micro', default: 4 },
     tokens: { kind: 'integer', summary: 'tokens a pack; by default 256, or those of packed data' },
-    accumulate: { kind: 'integer', summary: 'micros a step', default: 1 },
+    accumulate: { kind: 'integer', summary: 'micros a step, shared by all ranks; by default 1, or as many as --mesh has in dp' },
     lr: { kind: 'number', summary: 'peak learning rate', default: 0.0003 },
     warmup: { kind: 'integer', summary: 'steps of warm-up; by default a twentieth' },
     schedule: { kind: 'string', choices: ['cosine', 'constant', 'linear', 'wsd'], summary: 'of the learning rate', default: 'cosine' },
@@ -70,6 +74,9 @@ export const command: Command = {
     keep: { kind: 'integer', summary: 'checkpoints kept', default: 2 },
     seed: { kind: 'integer', summary: 'of parameters and data order', default: 1 },
     device: { kind: 'string', value: 'NAME', summary: 'part of an adapter’s name' },
+    devices: { kind: 'integer', summary: 'ranks that share each step’s micros, a worker each; as --mesh dp=N' },
+    mesh: { kind: 'string', value: 'dp=N', summary: 'ranks by axis' },
+    zero: { kind: 'integer', summary: 'what dp ranks share out: 1 moments, 2 gradients too, 3 parameters too', default: 0 },
     profile: { kind: 'boolean', summary: 'write a Perfetto trace of one step after the last, to OUT/trace.json', default: false },
     resume: { kind: 'boolean', summary: 'go on with the run in --out', default: false },
   },
@@ -78,94 +85,116 @@ export const command: Command = {
     'scion train --config tiny.json --data corpus.jsonl --out runs/tiny --precision mixed',
     'scion train --model runs/start/model --data packed --validation held-out.jsonl --out runs/graft',
     'scion train --config tiny.json --data corpus.jsonl --out runs/tiny --precision mixed --resume',
+    'scion train --config tiny.json --data corpus.jsonl --out runs/four --devices 4 --zero 2',
   ],
   async run(context) {
-    const { flags, print, status, result, stop } = context;
-    const machine = await host();
-    const began = machine.now();
-    const number = (name: string): number => flags.number(name) as number;
-    const out = flags.need('out', 'the run folder to write');
-    const patterns = flags.list('data');
-    if (patterns.length === 0) throw new ScionError('usage', 'scion train needs --data FILE …');
-    const source = await modelOf(flags.string('model'), flags.string('config'));
-    const { tokenizer, data, tokens, about } = await trainingData(machine.files, { flags, status, config: source.config, folder: source.folder, out });
-    const decay = number('weight-decay');
-    const setup: TrainSetup = {
-      model: source.config,
-      precision: flags.string('precision') as Precision,
-      batch: number('batch'),
-      tokens,
-      optimizer: flags.string('optimizer') === 'sgd' ? { kind: 'sgd', momentum: 0.9, decay } : { kind: 'adamw', beta1: 0.9, beta2: 0.95, epsilon: 1e-8, decay },
-      clip: number('clip'),
-      recompute: flags.string('recompute') as RecomputePolicy,
-      zLoss: number('z-loss'),
-      ...(number('outlier') > 0 && { outlier: number('outlier') }),
-    };
-    const steps = number('steps');
-    const facts = { steps, planned: 0 };
-    const run = await Run.open({
-      setup,
-      schedule: {
-        kind: flags.string('schedule') as 'cosine' | 'constant' | 'linear' | 'wsd',
-        peak: number('lr'),
-        warmup: flags.number('warmup') ?? Math.ceil(steps / 20),
-        steps,
-        minimum: number('min-lr'),
-      },
-      accumulate: number('accumulate'),
-      data,
-      tokenizer,
-      seed: number('seed'),
-      initial: source.read,
-      validateEvery: flags.number('validate-every'),
-      saveEvery: flags.number('save-every'),
-      firstRow: flags.number('first-row'),
-      prompts: flags.list('prompts'),
-      keep: number('keep'),
-      out,
-      resume: flags.boolean('resume'),
-      device: { adapter: flags.string('device') },
-      hooks: statusHooks(status, facts),
-      stop,
-      version: VERSION,
-      about: { kind: 'train', data: [...patterns], ...about },
-    });
-    try {
-      facts.planned = run.plans.memory.total;
-      for (const note of run.folder?.notes ?? []) print(`note       ${note}`);
-      print(`device     ${run.facts.name} on ${machine.version}`);
-      print(`model      ${si(countParameters(setup.model))} parameters, ${setup.precision}; memory ${bytes(run.plans.memory.total)}`);
-      print(
-        `data       ${data.packs} packs of ${tokens} (${(data.fill * 100).toFixed(1)} % full)${data.trainBytes === null ? '' : `, ${bytes(data.trainBytes)}`}; held out ${data.validation ? bytes(heldOutBytes(data.validation)) : 'nothing'}`,
-      );
-      const trained = await run.train();
-      if (trained.interrupted) throw new ScionError('interrupted', `stopped at step ${trained.steps}, saved; go on by adding --resume to the same command`);
-      const model = joinPath(out, 'model');
-      await run.exportModel(model);
-      if (flags.boolean('profile')) {
-        // After the export: the profiled step is one step more, which nothing keeps.
-        const trace = joinPath(out, 'trace.json');
-        const batches = data.open(setup.batch, number('seed'));
-        await machine.files.write(trace, new TextEncoder().encode(await profileStep(run.trainer.stepper, await batches.next(), number('lr'))));
-        await batches.close?.();
-        print(`trace      ${trace} (open it at ui.perfetto.dev)`);
-      }
-      print(`loss       ${sparkline(trained.curve.map(([, l]) => l))}  ${trained.firstLoss?.toFixed(3) ?? '–'} → ${trained.lastLoss?.toFixed(3) ?? '–'}`);
-      if (data.validation)
-        print(`held-out   ${trained.firstValidation?.bitsPerByte.toFixed(4)} → ${trained.lastValidation?.bitsPerByte.toFixed(4)} bits per byte`);
-      print(`report     ${joinPath(out, REPORT_NAME)}`);
-      print(`done in ${duration((machine.now() - began) / 1000)}: ${model}`);
-      result({
-        ...(await runFigures(run, trained)),
-        params: countParameters(setup.model),
-        peakBytesPlanned: run.plans.memory.total + trained.sampleBytes,
-        peakBytesMeasured: run.trainer.stepper.device.peakBytes,
-        model,
-        report: joinPath(out, REPORT_NAME),
-        seconds: (machine.now() - began) / 1000,
-      });
-    } finally {
-      await run.close();
-    }
+    const shape = meshOf(context.flags);
+    if (shape.tp > 1)
+      throw new ScionError('usage', `a run with tp=${shape.tp} cannot be saved yet; spread it over dp, with --zero 3 where one device cannot hold it`);
+    checkPlace({ shape, rank: 0, zero: context.flags.number('zero') as ZeroStage });
+    if (meshSize(shape) > 1) await runOnThreads(context, meshSize(shape));
+    else await train(context, null);
   },
 };
+
+/** The mesh that flags ask for. */
+export function meshOf(flags: Flags): MeshShape {
+  const [devices, mesh] = [flags.number('devices'), flags.string('mesh')];
+  if (devices !== undefined && mesh !== undefined) throw new ScionError('usage', `--devices ${devices} is short for --mesh dp=${devices}; give one of the two`);
+  return parseMesh(mesh ?? `dp=${devices ?? 1}`);
+}
+
+/** One stage of training, on a device alone or as one rank of a mesh. */
+export async function train(context: Context, mesh: Mesh | null): Promise<void> {
+  const { flags, print, status, result, stop } = context;
+  const machine = await host();
+  const began = machine.now();
+  const number = (name: string): number => flags.number(name) as number;
+  const zero = number('zero') as ZeroStage;
+  const out = flags.need('out', 'the run folder to write');
+  const patterns = flags.list('data');
+  if (patterns.length === 0) throw new ScionError('usage', 'scion train needs --data FILE …');
+  const source = await modelOf(flags.string('model'), flags.string('config'));
+  const { tokenizer, data, tokens, about } = await trainingData(machine.files, { flags, status, config: source.config, folder: source.folder, out });
+  const decay = number('weight-decay');
+  const setup: TrainSetup = {
+    model: source.config,
+    precision: flags.string('precision') as Precision,
+    batch: number('batch'),
+    tokens,
+    optimizer: flags.string('optimizer') === 'sgd' ? { kind: 'sgd', momentum: 0.9, decay } : { kind: 'adamw', beta1: 0.9, beta2: 0.95, epsilon: 1e-8, decay },
+    clip: number('clip'),
+    recompute: flags.string('recompute') as RecomputePolicy,
+    zLoss: number('z-loss'),
+    ...(number('outlier') > 0 && { outlier: number('outlier') }),
+  };
+  const steps = number('steps');
+  const facts = { steps, planned: 0 };
+  const run = await Run.open({
+    setup,
+    schedule: {
+      kind: flags.string('schedule') as 'cosine' | 'constant' | 'linear' | 'wsd',
+      peak: number('lr'),
+      warmup: flags.number('warmup') ?? Math.ceil(steps / 20),
+      steps,
+      minimum: number('min-lr'),
+    },
+    accumulate: flags.number('accumulate') ?? mesh?.shape.dp ?? 1,
+    ...(mesh && { ranks: { mesh, zero } }),
+    data,
+    tokenizer,
+    seed: number('seed'),
+    initial: source.read,
+    validateEvery: flags.number('validate-every'),
+    saveEvery: flags.number('save-every'),
+    firstRow: flags.number('first-row'),
+    prompts: flags.list('prompts'),
+    keep: number('keep'),
+    out,
+    resume: flags.boolean('resume'),
+    device: { adapter: flags.string('device') },
+    hooks: statusHooks(status, facts),
+    stop,
+    version: VERSION,
+    about: { kind: 'train', data: [...patterns], ...about },
+  });
+  try {
+    facts.planned = run.plans.memory.total;
+    for (const note of run.folder?.notes ?? []) print(`note       ${note}`);
+    print(`device     ${run.facts.name} on ${machine.version}`);
+    if (mesh) print(`mesh       ${meshName(mesh.shape)}, ZeRO ${zero}; what follows is a rank's`);
+    print(`model      ${si(countParameters(setup.model))} parameters, ${setup.precision}; memory ${bytes(run.plans.memory.total)}`);
+    print(
+      `data       ${data.packs} packs of ${tokens} (${(data.fill * 100).toFixed(1)} % full)${data.trainBytes === null ? '' : `, ${bytes(data.trainBytes)}`}; held out ${data.validation ? bytes(heldOutBytes(data.validation)) : 'nothing'}`,
+    );
+    const trained = await run.train();
+    if (trained.interrupted) throw new ScionError('interrupted', `stopped at step ${trained.steps}, saved; go on by adding --resume to the same command`);
+    const model = joinPath(out, 'model');
+    await run.exportModel(model);
+    if (flags.boolean('profile') && mesh) status.note('no trace is written of a step on several ranks');
+    else if (flags.boolean('profile')) {
+      // After the export: the profiled step is one step more, which nothing keeps.
+      const trace = joinPath(out, 'trace.json');
+      const batches = data.open(setup.batch, number('seed'));
+      await machine.files.write(trace, new TextEncoder().encode(await profileStep(run.trainer.stepper, await batches.next(), number('lr'))));
+      await batches.close?.();
+      print(`trace      ${trace} (open it at ui.perfetto.dev)`);
+    }
+    print(`loss       ${sparkline(trained.curve.map(([, l]) => l))}  ${trained.firstLoss?.toFixed(3) ?? '–'} → ${trained.lastLoss?.toFixed(3) ?? '–'}`);
+    if (data.validation)
+      print(`held-out   ${trained.firstValidation?.bitsPerByte.toFixed(4)} → ${trained.lastValidation?.bitsPerByte.toFixed(4)} bits per byte`);
+    print(`report     ${joinPath(out, REPORT_NAME)}`);
+    print(`done in ${duration((machine.now() - began) / 1000)}: ${model}`);
+    result({
+      ...(await runFigures(run, trained)),
+      params: countParameters(setup.model),
+      peakBytesPlanned: run.plans.memory.total + trained.sampleBytes,
+      peakBytesMeasured: run.trainer.stepper.device.peakBytes,
+      model,
+      report: joinPath(out, REPORT_NAME),
+      seconds: (machine.now() - began) / 1000,
+    });
+  } finally {
+    await run.close();
+  }
+}

@@ -35,10 +35,14 @@ describe('collectives', () => {
     expect(plan.commands).toHaveLength(1);
   });
 
-  it('are refused on more than one rank, with axis and size', () => {
+  it('sums are begun and awaited on more than one rank; joins along a dimension are refused, with axis and size', () => {
     const g = new Graph();
-    const y = allReduceWait(allReduceStart(g.data('x', [8], 'f32'), mesh));
-    expect(() => planGraph(g, { facts: assumedFacts(), outputs: { y } })).toThrow(/allReduce over axis "tp" of 4 ranks needs src\/comm/);
+    const y = allReduceWait(allReduceStart(silu(g.data('x', [8], 'f32')), mesh));
+    const { commands, exchangeBytes, communicates } = planGraph(g, { facts: assumedFacts(), outputs: { y } });
+    expect(commands.map((c) => c.kind)).toEqual(['dispatch', 'exchange', 'await']);
+    expect([exchangeBytes, communicates]).toEqual([256, true]);
+    const joined = allGatherWait(allGatherStart(g.data('x', [8], 'f32'), mesh, 0));
+    expect(() => planGraph(g, { facts: assumedFacts(), outputs: { joined } })).toThrow(/allGather along a dimension over axis "tp" of 4 ranks is not built/);
   });
 
   it('refuse what does not split', () => {

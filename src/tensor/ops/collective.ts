@@ -1,13 +1,13 @@
 /**
  * Collectives as pairs of graph nodes, start and wait, so that the planner can put work between them and
  * differentiation gives each its adjoint. On a mesh axis of size 1 they are the identity and share memory with
- * their input. Larger axes need `src/comm`: their lowering has its place here and is refused until then.
+ * their input. On larger axes sums (`allReduce`, and the adjoint of `enter`) are carried by the program's exchange.
  */
 
 import { ScionError } from '../../base/errors.ts';
 import type { Node, Value } from '../graph.ts';
-import type { GradContext, Op } from '../op.ts';
-import { require_, type TensorType } from '../types.ts';
+import type { GradContext, Lowering, Op } from '../op.ts';
+import { byteSize, require_, type TensorType } from '../types.ts';
 import { COPY } from './copy.ts';
 
 /**
@@ -40,11 +40,20 @@ function typeAfter(x: TensorType, attrs: Node['attrs']): TensorType {
   return { shape: x.shape.map((d, i) => (i === dim ? size : d)), dtype: x.dtype };
 }
 
-/** One rank: nothing to do, the output is the input's memory. */
-function lowerAlone(node: Node): void {
+/** Sums go to the program's exchange; on one rank, and on entering, there is nothing to do: the output is the input's memory. */
+function lowerStart(l: Lowering, node: Node): void {
   const { kind, axis, ranks } = node.attrs as { kind: Collective; axis: string; ranks: number };
-  if (ranks > 1)
-    throw new ScionError('plan', `${node.op.name}: ${kind} over axis "${axis}" of ${ranks} ranks needs src/comm, which this build has not; plan with 1 rank`);
+  if (ranks === 1 || kind === 'enter') return;
+  if (kind !== 'allReduce')
+    throw new ScionError('plan', `${node.op.name}: ${kind} along a dimension over axis "${axis}" of ${ranks} ranks is not built; plan with 1 rank`);
+  const [y] = node.outputs;
+  require_('allReduce', y.dtype === 'f32' || y.dtype === 'f16', 'sums are of f32 or f16', [y]);
+  l.begin(y, l.exchange({ how: 'sum', axis, of: [{ of: y, offset: 0, bytes: byteSize(y) }], dtype: y.dtype === 'f16' ? 'f16' : 'f32' }));
+}
+
+function lowerWait(l: Lowering, node: Node): void {
+  const { kind, ranks } = node.attrs as { kind: Collective; ranks: number };
+  if (ranks > 1 && kind === 'allReduce') l.end(node.inputs[0]);
 }
 
 /** Starts a collective; its output is a handle that only the matching wait may read. */
@@ -57,7 +66,7 @@ export const COLLECTIVE_START: Op = {
     const handle = g.adjoint(0);
     if (handle) contribute(g, node, node.graph.apply1(COLLECTIVE_WAIT, [handle], { ...node.attrs, kind: ADJOINT[node.attrs.kind as Collective] }));
   },
-  lower: (_l, node) => lowerAlone(node),
+  lower: lowerStart,
   cost: () => ({ flops: 0, bytes: 0 }),
   place: { rule: 'collective' },
   reference: ([x]) => [x.data.slice()],
@@ -72,7 +81,7 @@ export const COLLECTIVE_WAIT: Op = {
     const dy = g.adjoint(0);
     if (dy) contribute(g, node, node.graph.apply1(COLLECTIVE_START, [dy], { ...node.attrs, kind: ADJOINT[node.attrs.kind as Collective] }));
   },
-  lower: (_l, node) => lowerAlone(node),
+  lower: lowerWait,
   cost: () => ({ flops: 0, bytes: 0 }),
   place: { rule: 'collective' },
   reference: ([x]) => [x.data.slice()],

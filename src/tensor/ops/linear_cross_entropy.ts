@@ -44,13 +44,21 @@ function chunkRows(l: Lowering, n: number, v: number, ldv: number, rowBytes: num
   throw new ScionError('plan', `linear_cross_entropy: one row of ${v} logits needs ${ldv * 4} bytes, this device binds ${budget}; use a smaller vocabulary`);
 }
 
-/** Emits the chunk loop; `grads` asks for the backward half of each chunk. */
-function lowerChunks(
+/** What one rank knows of rows whose vocabulary is split: made here, or joined from so many ranks. */
+export interface RowStats {
+  readonly value: Value;
+  readonly ranks: number;
+  readonly make: boolean;
+}
+
+/** Emits the chunk loop; `grads` asks for the backward half of each chunk. With `stats` the vocabulary is a rank's part of it. */
+export function lowerChunks(
   l: Lowering,
   node: Node,
-  loss: Value,
-  nll: Value,
+  loss: Value | null,
+  nll: Value | null,
   grads: ({ g: Value; into: (v: Value) => boolean } & Record<(typeof WANTED)[number], Value | null>) | null,
+  stats: RowStats | null = null,
 ): void {
   const [x, w, labels] = node.inputs;
   const { n, v, d } = check(node.op.name, node.attrs.term ? node.inputs.slice(0, 5) : node.inputs.slice(0, 3));
@@ -88,9 +96,15 @@ function lowerChunks(
     if (term) addTerm(l, term, part(term.t), logits, rows, ldv);
     l.dispatch({
       kernel: 'loss/cross_entropy_rows',
-      switches: { GRAD: grads !== null, WIDE: wide },
-      bind: { X: logits, LABELS: labels, LOSS: loss, NLL: nll, ...(grads ? { G: grads.g } : {}) },
-      params: { rows, v, ldx: ldv, row0: row, z: node.attrs.zLoss as number },
+      switches: { GRAD: grads !== null, WIDE: wide, ...(stats && (stats.make ? { MAKE: true } : { JOINED: true })) },
+      bind: {
+        X: logits,
+        LABELS: labels,
+        ...(loss && nll ? { LOSS: loss, NLL: nll } : {}),
+        ...(grads ? { G: grads.g } : {}),
+        ...(stats ? { STATS: stats.value } : {}),
+      },
+      params: { rows, v, ldx: ldv, row0: row, z: (node.attrs.zLoss as number | undefined) ?? 0, ...(stats && !stats.make ? { ranks: stats.ranks, n } : {}) },
       grid: foldGrid(wide ? rows : Math.ceil(rows / 16)),
       flops: 8 * rows * v,
       bytes: rows * v * (grads ? 12 : 8),
@@ -352,6 +366,6 @@ export function linearCrossEntropy(
 /** After differentiation: the losses as the gradient node computes them, so that the forward node falls away. */
 export function fusedLoss(graph: Graph, forward: { loss: Value; nll: Value }): { loss: Value; nll: Value } {
   const source = forward.loss.node;
-  const grad = graph.nodes.find((n) => n.op === LINEAR_CROSS_ENTROPY_GRAD && source.inputs.every((v, i) => v === n.inputs[i]));
+  const grad = graph.nodes.find((n) => n.op.name === `${source.op.name}_grad` && source.inputs.every((v, i) => v === n.inputs[i]));
   return grad ? { loss: grad.outputs[0], nll: grad.outputs[1] } : forward;
 }

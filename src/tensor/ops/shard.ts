@@ -45,7 +45,7 @@ export const SHARD_GATHER: Op = {
   reference: ([x]) => [x.data.slice()],
 };
 
-/** The whole tensor, once it has arrived. */
+/** Inputs: the tensor under way, and the part that this rank gives, if any. Output: the whole tensor, once it has arrived. */
 export const SHARD_GATHERED: Op = {
   name: 'shard_gathered',
   inPlace: [[0, 0]],
@@ -114,7 +114,8 @@ export function shardGather(
 ): Value {
   const { axis, ranks, rank } = at;
   const started = graph.apply1(SHARD_GATHER, part ? [part] : [], { axis, ranks, rank, runs: packRuns(runs), shape: type.shape, dtype: type.dtype });
-  return graph.apply1(SHARD_GATHERED, [started]);
+  // The part must stay as it is until it has left.
+  return graph.apply1(SHARD_GATHERED, part ? [started, part] : [started]);
 }
 
 /** Adds this rank's part of the sum of `gradient` over all ranks to `into` (null: this rank has none). */

@@ -1,5 +1,6 @@
 /** Cases of the fused linear + cross-entropy: ignore index, z-loss, chunks of rows, windows of the vocabulary, both profiles. */
 import { linearCrossEntropy } from '../../../src/tensor/ops/linear_cross_entropy.ts';
+import { vocabCrossEntropy, vocabStats } from '../../../src/tensor/ops/vocab_cross_entropy.ts';
 import type { OpCase } from '../case.ts';
 
 export const cases: OpCase[] = [];
@@ -46,3 +47,35 @@ add('term alone', 9, 31, 12, { rank: 8, wrt: ['t', 'b'] });
 add('term of x alone', 5, 17, 8, { rank: 2, wrt: ['x', 'b'] });
 add('term row chunks', 150, 130, 32, { rank: 5, limits: { maxStorageBufferBindingSize: 40_960 } });
 add('term windows', 40, 300, 64, { rank: 16, limits: { maxStorageBufferBindingSize: 17_000 } });
+
+// A head whose vocabulary is split over ranks: this part's two numbers a row, and losses and gradients from those of all parts.
+for (const dtype of ['f32', 'f16'] as const) {
+  for (const profile of ['generic', 'specialised'] as const) {
+    for (const [name, n, v, d, limits] of [
+      ['odd', 7, 13, 5, undefined],
+      ['chunks and windows', 40, 300, 64, { maxStorageBufferBindingSize: 32_768 }],
+    ] as const) {
+      const tolerance = dtype === 'f32' ? { value: 2e-5, reason: 'exp and log' } : { value: 1e-3, reason: 'dx is stored in 16 bits: 2^-11 a rounding' };
+      // Labels of this part, of another one (v), and ignored ones.
+      const labels = { shape: [n], dtype: 'i32', fill: { values: [2, v, 0, -100, v - 1] } } as const;
+      const inputs: OpCase['inputs'] = { x: { shape: [n, d], dtype, fill: 'normal' }, w: { shape: [v, d], dtype, fill: { normal: 0.2 } }, labels };
+      const shared = { op: 'linear_cross_entropy', dtype, profile, limits, tolerance };
+      cases.push({
+        ...shared,
+        name: `linear_cross_entropy ${dtype} ${profile} stats of a part, ${name}`,
+        inputs,
+        build: ({ x, w, labels: y }) => ({ stats: vocabStats(x, w, y) }),
+      });
+      cases.push({
+        ...shared,
+        name: `linear_cross_entropy ${dtype} ${profile} a part of three, ${name}`,
+        inputs: { ...inputs, stats: { shape: [3, n, 2], dtype: 'f32', fill: { uniform: [4, 6] } } },
+        build: ({ x, w, labels: y, stats }) => ({ ...vocabCrossEntropy(x, w, y, stats, { zLoss: 0.01 }) }),
+        seeds: ['loss'],
+        wrt: ['x', 'w'],
+        noDifferences:
+          'the gradient is that of whole rows, whose other parts and own log-sum-exp come as numbers; src/tensor/ops/vocab_cross_entropy.test.ts holds it to the whole head',
+      });
+    }
+  }
+}
