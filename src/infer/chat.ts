@@ -22,7 +22,7 @@ export async function* streamText(tokenizer: Tokenizer, ids: AsyncIterable<numbe
   if (rest !== '') yield rest;
 }
 
-export interface ChatOptions extends Omit<GenerateOptions, 'reuse' | 'stopIds'> {
+export interface ChatOptions extends Omit<GenerateOptions, 'reuse'> {
   /** Put before the first message. */
   readonly system?: string;
   /** Messages to a prompt; LLaMA 2's form by default. */
@@ -64,15 +64,22 @@ export class Chat {
    * @throws ScionError `input` where the message alone does not fit the cache; the message is then not part of the chat.
    */
   async *say(content: string): AsyncGenerator<string, void, void> {
-    const { system: _, encode = (t, m) => encodeChat(t, m).ids, reserve, maxNewTokens, seed = 0, ...sampling } = this.options;
+    const { system: _, encode = (t, m) => encodeChat(t, m).ids, reserve, maxNewTokens, seed = 0, stopIds = this.tokenizer.stopIds, ...sampling } = this.options;
     const { capacity } = this.model.options;
     const room = Math.max(1, reserve ?? maxNewTokens ?? capacity >> 3);
     this.turns.push({ role: 'user', content });
-    let prompt = encode(this.tokenizer, this.messages);
-    while (prompt.length + room - 1 > capacity && this.turns.length > 2) {
-      this.turns.splice(0, 2);
-      this.dropped += 2;
+    let prompt: readonly number[];
+    try {
       prompt = encode(this.tokenizer, this.messages);
+      while (prompt.length + room - 1 > capacity && this.turns.length > 2) {
+        this.turns.splice(0, 2);
+        this.dropped += 2;
+        prompt = encode(this.tokenizer, this.messages);
+      }
+    } catch (error) {
+      // A message that the form refuses is not part of the chat either.
+      this.turns.pop();
+      throw error;
     }
     const fits = capacity - prompt.length + 1;
     if (fits < 1) {
@@ -88,7 +95,7 @@ export class Chat {
       maxNewTokens: Math.min(maxNewTokens ?? fits, fits),
       // Another stream for each answer: the same question twice may be answered differently.
       seed: (seed + this.answers++) >>> 0,
-      stopIds: this.tokenizer.stopIds,
+      stopIds,
       reuse: true,
     });
     let answer = '';

@@ -34,6 +34,8 @@ export interface JinjaTemplate {
   render(messages: readonly ChatMessage[], options?: { readonly prompt?: boolean }): string;
   /** Ids and what is learnt of them. Throws `input` for a message that spells out a mark, and where the rule of prefixes fails. */
   encode(messages: readonly ChatMessage[], options?: { readonly prompt?: boolean }): EncodedChat;
+  /** Marks that the template puts behind an answer; none where that is text. */
+  answerEnds(): number[];
 }
 
 /** The template beside a tokenizer: `chat_template.jinja`, else `chat_template` of tokenizer_config.json (of several the one named `default`); or null. */
@@ -84,10 +86,11 @@ const PROBE: readonly ChatMessage[] = [
 ];
 
 /**
- * Prepares a template: its text, or by default the one that lies beside the tokenizer.
+ * Prepares a template: its text, or by default the one that lies beside the tokenizer. `prompts`: it is only asked for prompts, so it need not be
+ * told what is learnt.
  * @throws ScionError `input` where there is none, where it cannot be read, or where the rule for what is learnt does not hold.
  */
-export async function openJinjaTemplate(tokenizer: Tokenizer, source?: string): Promise<JinjaTemplate> {
+export async function openJinjaTemplate(tokenizer: Tokenizer, source?: string, options: { readonly prompts?: boolean } = {}): Promise<JinjaTemplate> {
   const text = source ?? chatTemplateText(tokenizer);
   if (text === null || text.trim() === '')
     throw new ScionError(
@@ -115,7 +118,7 @@ export async function openJinjaTemplate(tokenizer: Tokenizer, source?: string): 
   }
   const chat = new Jinja(tokenizer, template, GENERATION.test(text));
   GENERATION.lastIndex = 0;
-  if (!chat.marked) chat.spansOf(PROBE);
+  if (!chat.marked && options.prompts !== true) chat.spansOf(PROBE);
   return chat;
 }
 
@@ -182,6 +185,14 @@ class Jinja implements JinjaTemplate {
       spans.push({ from: before.length, to: before.length + this.#throughLastMark(after.slice(before.length)) });
     }
     return { text: whole.text, spans };
+  }
+
+  answerEnds(): number[] {
+    const [question, answer] = PROBE;
+    const { text } = this.#run([question, answer], false);
+    const behind = text.slice(text.lastIndexOf(answer.content) + answer.content.length);
+    const end = this.#tokenizer.encode(behind, { allowSpecial: true }).find((id) => this.#tokenizer.isSpecial(id));
+    return end === undefined ? [] : [end];
   }
 
   /** Where learnt text ends: behind its last mark, if only white space follows that. */

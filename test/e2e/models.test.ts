@@ -141,7 +141,7 @@ describe.each<Runtime>(['node', 'deno'])('on %s', (runtime) => {
   });
 
   test('chat: lines from a pipe, clear and exit', async () => {
-    const args = ['chat', '--model', at('model'), '--max-new-tokens', '4', '--context', '48', '--template', 'plain'];
+    const args = ['chat', '--model', at('model'), '--max-new-tokens', '4', '--context', '48', '--template', 'none'];
     const found = await scionJson<{ messages: { role: string; content: string }[] }>(runtime, args, { input: 'one\nclear\ntwo\n\nthree\nexit\nfour\n' });
     expect(found.messages.map((m) => m.role)).toEqual(['user', 'assistant', 'user', 'assistant']);
     expect(found.messages.filter((m) => m.role === 'user').map((m) => m.content)).toEqual(['two', 'three']);

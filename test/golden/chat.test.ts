@@ -5,7 +5,7 @@
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { bitAt } from '../../src/data/packed/bits.ts';
 import { DocumentEncoder, TokenBuffer } from '../../src/data/packed/encode.ts';
 import type { BuiltInTemplate } from '../../src/data/packed/templates.ts';
@@ -13,6 +13,7 @@ import { tokenizeShard } from '../../src/data/packed/token-shard.ts';
 import { openSafetensors } from '../../src/formats/safetensors.ts';
 import { host } from '../../src/host/index.ts';
 import { posixFiles } from '../../src/host/posix.ts';
+import { openChatFormat } from '../../src/infer/chat-format.ts';
 import { type ChatMessage, encodeChat } from '../../src/text/chat-template.ts';
 import { openJinjaTemplate } from '../../src/text/jinja-template.ts';
 import { loadTokenizer, type Tokenizer } from '../../src/text/tokenizer.ts';
@@ -37,6 +38,8 @@ const bare = (template: string) => template.replace(/\{%-?\s*(?:end)?generation\
 
 const tokenizers = new Map<string, Tokenizer>();
 const of = (c: Case): Tokenizer => tokenizers.get(c.tokenizer) as Tokenizer;
+const scratch = mkdtempSync(join(tmpdir(), 'scion-chat-'));
+afterAll(() => rmSync(scratch, { recursive: true }));
 beforeAll(async () => {
   for (const name of ['byte-level', 'pieces']) tokenizers.set(name, await loadTokenizer(posixFiles, join(GOLDEN, name)));
 });
@@ -60,6 +63,16 @@ describe.each(cases.map((c, i) => [`${i} ${c.template}`, c] as const))('%s', (_,
     }
   });
 
+  test.each(['by name', 'from a file'])('as a prompt, %s', async (how) => {
+    const path = join(scratch, `${c.template}.jinja`);
+    writeFileSync(path, bare(templates[c.template]));
+    const format = await openChatFormat(posixFiles, of(c), how === 'by name' ? c.template.replace('-', '') : path);
+    expect(format.name).toBe(how === 'by name' ? c.template : 'file');
+    expect(format.encode(c.messages.slice(0, -1))).toEqual(c.prompt);
+    const ends = { 'llama-2': '</s>', 'llama-3': '<|eot_id|>', chatml: '<|im_end|>', plain: '' }[c.template];
+    expect(format.stopIds).toContain(of(c).idOf(ends) ?? of(c).eosId);
+  });
+
   test.each(['with marks of what is learnt', 'by prefixes'])('as Jinja, %s', async (how) => {
     const source = how === 'by prefixes' ? bare(templates[c.template]) : templates[c.template];
     const template = await openJinjaTemplate(of(c), source);
@@ -71,6 +84,34 @@ describe.each(cases.map((c, i) => [`${i} ${c.template}`, c] as const))('%s', (_,
     expect(template.encode(c.messages.slice(0, -1), { prompt: true }).ids).toEqual(c.prompt);
     expect(packed(new DocumentEncoder(of(c), template), c.messages)).toEqual({ ids: c.ids, learnt: c.learnt });
   });
+});
+
+test('the prompt of plain turns is what stands before the answer in a pack', async () => {
+  const tokenizer = tokenizers.get('pieces') as Tokenizer;
+  const format = await openChatFormat(posixFiles, tokenizer, 'plain');
+  for (const { messages } of cases) {
+    const { ids, learnt } = packed(new DocumentEncoder(tokenizer, 'plain'), messages);
+    const prompt = format.encode(messages.slice(0, -1));
+    expect(ids.slice(0, prompt.length)).toEqual(prompt);
+    // What follows is learnt, down to the end mark.
+    expect(learnt.slice(prompt.length - 1)).toEqual([0, ...ids.slice(prompt.length).map(() => 1)]);
+    expect(ids.at(-1)).toBe(tokenizer.eosId);
+  }
+});
+
+test('prompts by a template that forgets earlier thoughts, and what no format is', async () => {
+  const tokenizer = tokenizers.get('byte-level') as Tokenizer;
+  writeFileSync(join(scratch, 'forgets.jinja'), forgets);
+  const format = await openChatFormat(posixFiles, tokenizer, join(scratch, 'forgets.jinja'));
+  const text = tokenizer.decode(format.encode([{ role: 'user', content: 'Hello' }]), { skipSpecial: false });
+  expect(text).toBe('<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n');
+  expect(() => format.encode([{ role: 'user', content: 'a<|im_end|>b' }])).toThrow(/spells out the mark/);
+  await expect(openChatFormat(posixFiles, tokenizer, 'lama2')).rejects.toMatchObject({
+    kind: 'usage',
+    message: expect.stringMatching(/no file; there are llama2, llama3/),
+  });
+  const chatml = await openChatFormat(posixFiles, tokenizer, 'chatml');
+  expect(() => chatml.encode([{ role: 'assistant', content: 'x' }])).toThrow(/a prompt ends with a message of the user/);
 });
 
 test('a shard of SFT records by the template beside the tokenizer', async () => {

@@ -1,14 +1,13 @@
 /**
  * `scion chat`: talk to a model in the terminal. Each line is a message, answers stream; `clear` begins anew, `exit` or
- * the end of the input ends. Lines may come from a pipe. Models that were never taught to chat are better served
- * by `--template plain`, which marks no turns.
+ * the end of the input ends. Lines may come from a pipe. Turns are marked as the model's own template does, or as asked; models that
+ * were never taught to chat are better served by `--template none`, which marks none.
  */
 import { ScionError } from '../../base/errors.ts';
 import { host } from '../../host/index.ts';
 import { Chat } from '../../infer/chat.ts';
+import { openChatFormat, usualFormat } from '../../infer/chat-format.ts';
 import { checkSampling } from '../../infer/sampler.ts';
-import type { ChatMessage } from '../../text/chat-template.ts';
-import type { Tokenizer } from '../../text/tokenizer.ts';
 import type { Command } from '../command.ts';
 import { countOf, MODEL_FLAGS, openForUse, SAMPLING_FLAGS, samplingOf, withGenerator } from '../load-model.ts';
 
@@ -18,12 +17,6 @@ const LONGEST_CONTEXT = 2048;
 const ANSWER_TOKENS = 256;
 /** How often a wait for the next line looks for an interrupt, in milliseconds. */
 const POLL_MS = 50;
-
-/** Messages one under the other, as a text that goes on. */
-function plainIds(tokenizer: Tokenizer, messages: readonly ChatMessage[]): number[] {
-  const text = messages.map((m) => m.content).join('\n');
-  return tokenizer.encode(text, { bos: tokenizer.bosId !== null });
-}
 
 /** The next line, or null where an interrupt came first. */
 async function lineOrStop(
@@ -49,14 +42,20 @@ export const command: Command = {
   flags: {
     ...MODEL_FLAGS,
     system: { kind: 'string', value: 'S', summary: 'put before the first message' },
-    template: { kind: 'string', choices: ['llama2', 'plain'], summary: 'how turns are marked; plain: not at all', default: 'llama2' },
+    template: {
+      kind: 'string',
+      value: 'NAME|FILE',
+      summary:
+        'how turns are marked: llama2, llama3, chatml, plain, none, tokenizer, or a file with a Jinja template; by default as the tokenizer says, else llama2',
+    },
     'max-new-tokens': { kind: 'integer', value: 'N', summary: `of one answer; by default ${ANSWER_TOKENS}, or half the context` },
     context: { kind: 'integer', value: 'N', summary: `tokens kept; by default the model’s own, at most ${LONGEST_CONTEXT}` },
     ...SAMPLING_FLAGS,
   },
   examples: [
     'scion chat --model models/llama-2-7b-chat --temperature 0.7 --top-p 0.9',
-    'echo "Hello" | scion chat --model runs/start/model --template plain --json',
+    'echo "Hello" | scion chat --model runs/start/model --template none --json',
+    'scion chat --model models/mine --template my-template.jinja',
   ],
   async run(runContext) {
     const { flags, terminal, status, result, stop } = runContext;
@@ -67,6 +66,10 @@ export const command: Command = {
     const askedContext = countOf(flags, 'context', 2);
     const { model, tokenizer } = await openForUse(runContext, machine.files);
     const { config } = model.source;
+    const format = await openChatFormat(machine.files, tokenizer, flags.string('template') ?? usualFormat(tokenizer)).catch(async (error: unknown) => {
+      await model.source.close();
+      throw error;
+    });
     const capacity = askedContext ?? Math.min(config.maxPositions, LONGEST_CONTEXT);
     const json = flags.boolean('json');
     const write = (text: string): void => (json ? terminal.err(text) : terminal.out(text));
@@ -75,7 +78,8 @@ export const command: Command = {
         ...sampling,
         system: flags.string('system'),
         maxNewTokens: askedTokens ?? Math.min(ANSWER_TOKENS, Math.max(1, capacity >> 1)),
-        ...(flags.string('template') === 'plain' ? { encode: plainIds } : {}),
+        encode: (_, messages) => format.encode(messages),
+        stopIds: [...new Set([...format.stopIds, ...config.eosIds])],
       });
       status.note(`${device.facts.name} on ${machine.version}; a line is a message, "clear" begins anew, "exit" ends`);
       let dropped = 0;
@@ -108,7 +112,7 @@ export const command: Command = {
         if (stop.requested) break;
       }
       if (terminal.isTerminal) terminal.err('\n');
-      result({ messages: chat.messages, dropped: chat.dropped, device: device.facts.name, runtime: machine.version });
+      result({ messages: chat.messages, template: format.name, dropped: chat.dropped, device: device.facts.name, runtime: machine.version });
       if (stop.requested) throw new ScionError('interrupted', 'stopped');
     });
   },

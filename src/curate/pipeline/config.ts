@@ -3,7 +3,7 @@
  * `false` turns a step off. Decontamination, scores and sampling are off unless they are named, since they need files or a wish.
  */
 import { z } from 'zod';
-import { TEMPLATES } from '../../data/packed/index.ts';
+import { TEMPLATES, templateNamed } from '../../data/packed/index.ts';
 import { CleanConfig } from '../clean/index.ts';
 import { decontaminateSchema, indexSchema } from '../decontaminate/index.ts';
 import { DedupConfig } from '../dedup/index.ts';
@@ -67,6 +67,9 @@ const validation = z
   .describe('documents that are held out of sampling and packing, as validation/CATEGORY.jsonl beside the packed data');
 export type ValidationConfig = z.output<typeof validation>;
 
+/** A chat template by name, with its dash or without. */
+export const chatTemplate = z.preprocess((value) => (typeof value === 'string' ? (templateNamed(value) ?? value) : value), z.enum(TEMPLATES));
+
 export const buildSchema = z.strictObject({
   name: z.string().optional(),
   data: z
@@ -97,7 +100,7 @@ export const buildSchema = z.strictObject({
     .strictObject({
       length: z.int().min(2).default(4096).describe('tokens a pack'),
       buckets: z.int().min(1).max(10_000).default(10),
-      template: z.enum(TEMPLATES).default('plain').describe('for chats'),
+      template: chatTemplate.default('plain').describe('for chats'),
       minChunk: z.int().min(1).optional().describe('shortest chunk that a long document is cut into on purpose; length / 16'),
     })
     .prefault({}),

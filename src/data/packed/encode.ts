@@ -12,13 +12,19 @@ import type { JinjaTemplate } from '../../text/jinja-template.ts';
 import type { Tokenizer } from '../../text/types.ts';
 import type { Doc, Message } from '../doc.ts';
 import { bitBytes, setBits } from './bits.ts';
-import { type BuiltInTemplate, chatParts, chatTurns, isRefusal, type Part, type Refusal, TEMPLATE_MARKS } from './templates.ts';
+import { type BuiltInTemplate, chatParts, chatTurns, isRefusal, type Part, promptParts, type Refusal, TEMPLATE_MARKS, type Turn } from './templates.ts';
 
 /** Ids and flags of many documents, one behind the other; grows. */
 export class TokenBuffer {
-  ids = new Uint32Array(1 << 16);
-  learnt = new Uint8Array(1 << 13);
+  ids: Uint32Array;
+  learnt: Uint8Array;
   length = 0;
+
+  /** `room`: ids it holds before it grows. */
+  constructor(room = 1 << 16) {
+    this.ids = new Uint32Array(room);
+    this.learnt = new Uint8Array(bitBytes(room));
+  }
 
   add(ids: ArrayLike<number>, learnt: boolean): void {
     const end = this.length + ids.length;
@@ -119,12 +125,32 @@ export class DocumentEncoder {
         { mark: 'eos', learnt: true },
       ];
     }
+    this.#addParts(parts, into);
+    return null;
+  }
+
+  /**
+   * Ids of a chat that ends with the user, up to where the answer begins: those that stand before the answer in a pack.
+   * @throws ScionError `input` for another order, or a tokenizer without the template's marks.
+   */
+  prompt(turns: readonly Turn[]): number[] {
+    const { template } = this;
+    if (typeof template === 'object') return template.encode(turns, { prompt: true }).ids;
+    const parts = promptParts(turns, template);
+    if (isRefusal(parts)) throw new ScionError('input', `chat: ${parts.note}`, { template });
+    this.#findMarks(template);
+    const into = new TokenBuffer(1 << 10);
+    this.#addParts(parts, into);
+    return [...into.ids.subarray(0, into.length)];
+  }
+
+  #addParts(parts: readonly Part[], into: TokenBuffer): void {
     // A text at the beginning, or behind a begin mark, is one of its own; all others go on.
     let fresh = true;
     for (const part of parts) {
       if ('mark' in part) {
         const id = this.#marks.get(part.mark);
-        if (id === undefined) throw new ScionError('internal', `the template ${String(template)} has no mark ${part.mark}`);
+        if (id === undefined) throw new ScionError('internal', `the template ${String(this.template)} has no mark ${part.mark}`);
         if (id !== null) into.add([id], part.learnt);
         fresh = part.mark === 'bos';
       } else if (part.text !== '') {
@@ -132,7 +158,6 @@ export class DocumentEncoder {
         fresh = false;
       }
     }
-    return null;
   }
 
   /** A chat by a template that the model brings along. */

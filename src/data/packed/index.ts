@@ -21,7 +21,7 @@ export { type BucketFacts, isPackedFolder, type PackedManifest, packedFingerprin
 export { hfLabels, openPacked, PackedBucket, type PackedExpectation, PackedFolder, type Segment, type StoredPack, trainingPack } from './open.ts';
 export { type PackShardsOptions, packShards } from './pack-shards.ts';
 export { type PackPlan, type PlannedCategory, type PlanOptions, planBuckets, readPlan } from './plan.ts';
-export { TEMPLATES, type TemplateName } from './templates.ts';
+export { TEMPLATES, type TemplateName, templateNamed } from './templates.ts';
 export {
   type CategoryTokens,
   type TokenCounts,

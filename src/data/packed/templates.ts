@@ -19,6 +19,11 @@ export type BuiltInTemplate = (typeof BUILT_IN)[number];
 export const TEMPLATES = [...BUILT_IN, 'tokenizer'] as const;
 export type TemplateName = (typeof TEMPLATES)[number];
 
+/** The template that a word names, written with a dash or without; null for none. */
+export function templateNamed(word: string): TemplateName | null {
+  return TEMPLATES.find((name) => name === word || name.replace('-', '') === word) ?? null;
+}
+
 /** A mark by its name in the vocabulary (`bos` and `eos`: the tokenizer's own), or a stretch of text. */
 export type Part = { readonly mark: string; readonly learnt: boolean } | { readonly text: string; readonly learnt: boolean };
 
@@ -137,7 +142,26 @@ export function chatTurns(messages: readonly Message[]): Turn[] | Refusal {
 /** A chat as parts, or why it cannot be one: what `chatTurns` refuses, an order the template does not have. */
 export function chatParts(messages: readonly Message[], template: BuiltInTemplate): Part[] | Refusal {
   const turns = chatTurns(messages);
-  if (isRefusal(turns)) return turns;
+  return isRefusal(turns) ? turns : turnParts(turns, template);
+}
+
+/** What stands between a chat that ends with the user and the answer. */
+const OPENINGS: Readonly<Record<BuiltInTemplate, readonly Part[]>> = {
+  plain: [said('Assistant:')],
+  'llama-2': [],
+  'llama-3': [mark('<|start_header_id|>'), said('assistant'), mark('<|end_header_id|>'), said('\n\n')],
+  chatml: [mark('<|im_start|>'), said('assistant\n')],
+};
+
+/** A chat that ends with the user as parts, up to where its answer begins: what `chatParts` puts before that answer. Or why it is none. */
+export function promptParts(turns: readonly Turn[], template: BuiltInTemplate): Part[] | Refusal {
+  if (turns.at(-1)?.role !== 'user')
+    return { reason: 'tokenize.turns', note: `a prompt ends with a message of the user; this chat ends with ${turns.at(-1)?.role ?? 'nothing'}` };
+  const parts = turnParts(turns, template);
+  return isRefusal(parts) ? parts : joined([...parts, ...OPENINGS[template]]);
+}
+
+function turnParts(turns: readonly Turn[], template: BuiltInTemplate): Part[] | Refusal {
   if (template === 'plain') return plain(turns);
   const parts = template === 'llama-2' ? llama2(turns) : template === 'llama-3' ? llama3(turns) : chatml(turns);
   return isRefusal(parts) ? parts : joined(parts);
