@@ -70,15 +70,25 @@ interface QuestionSet {
   readonly counts: ReadonlyMap<string, ReadonlyMap<string, number>>;
 }
 
+type Counts = QuestionSet['counts'];
+
+/** Answers of the generated corpus by language, counted once a process: it is the same for every set, stage and recipe. */
+let sampleCounts: { readonly en: Counts; readonly zh: Counts } | null = null;
+
+/** Counted in the training text, as a model could have counted them. */
+function countSample(): { readonly en: Counts; readonly zh: Counts } {
+  const { train } = sampleGraftDocuments();
+  const documents = GRAFT_CATEGORIES.flatMap((category) => train[category]);
+  return { en: sampleAnswerCounts(documents, 'en'), zh: sampleAnswerCounts(documents, 'zh') };
+}
+
 /** The sets of a recipe. */
 export async function questionSets(context: RunContext): Promise<QuestionSet[]> {
   return Promise.all(
     context.recipe.evaluate.questions.map(async (set): Promise<QuestionSet> => {
       if ('sample' in set) {
-        // Told from the training text, as a model could have counted it.
-        const { train } = sampleGraftDocuments();
-        const documents = GRAFT_CATEGORIES.flatMap((category) => train[category]);
-        return { name: set.name, questions: sampleChoiceQuestions(set.sample), counts: sampleAnswerCounts(documents, set.sample) };
+        sampleCounts ??= countSample();
+        return { name: set.name, questions: sampleChoiceQuestions(set.sample), counts: sampleCounts[set.sample] };
       }
       const questions = await fileQuestions(context, joinPath(context.host.cwd, set.path));
       return { name: set.name, questions, counts: answerCounts(questions) };
