@@ -14,6 +14,13 @@ export function bytes(n: number): string {
   return `${unit === 0 ? value : value.toFixed(value < 10 ? 2 : value < 100 ? 1 : 0)} ${units[unit]}`;
 }
 
+/** Bytes of `24GB`, `512 MiB` or `2.5GiB`: GB is 10^9, GiB 2^30; null for anything else. */
+export function parseBytes(text: string): number | null {
+  const found = /^\s*(\d+(?:\.\d+)?)\s*([kmgt])(i?)b\s*$/i.exec(text);
+  if (!found) return null;
+  return Math.floor(Number(found[1]) * (found[3] === '' ? 1000 : 1024) ** ('kmgt'.indexOf(found[2].toLowerCase()) + 1));
+}
+
 /** 1.23 G, 45.6 M, 789: with an SI prefix and three digits. */
 export function si(n: number): string {
   const units = ['', 'k', 'M', 'G', 'T', 'P'];

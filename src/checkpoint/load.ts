@@ -8,7 +8,7 @@ import { joinPath } from '../base/path.ts';
 import { decodeUtf8 } from '../formats/bytes.ts';
 import { type HasherMaker, hasherMaker } from '../host/hashing.ts';
 import type { HostFiles } from '../host/types.ts';
-import { momentName, weightName } from '../nn/parameters.ts';
+import { emaName, momentName, weightName } from '../nn/parameters.ts';
 import { quantColumns, scalesName, weightsOf, wordsName } from '../nn/quantized.ts';
 import type { StateKind, StateSpec, States } from '../tensor/states.ts';
 import { sizeOf } from '../tensor/types.ts';
@@ -225,6 +225,10 @@ export interface OpenCheckpoint {
   read(parameter: string): Promise<Float32Array<ArrayBuffer>>;
   /** f32 values of a parameter's moment; null where it has none. */
   moment(which: 1 | 2, parameter: string): Promise<Float32Array<ArrayBuffer> | null>;
+  /** True where the run kept a moving average of what it trains. */
+  readonly averaged: boolean;
+  /** As `read`, but the moving average of what has one; what did not learn has none and is given as it is. */
+  readAverage(parameter: string): Promise<Float32Array<ArrayBuffer>>;
   /** The words of the step state. */
   step(): Promise<Uint32Array>;
   close(): Promise<void>;
@@ -254,18 +258,25 @@ export async function openCheckpoint(files: HostFiles, path: string, options: { 
     return found;
   };
   await needed('param');
+  const read = async (parameter: string): Promise<Float32Array<ArrayBuffer>> => {
+    const masters = await needed('param');
+    if (masters.states.has(parameter)) return masters.readF32(parameter);
+    // Frozen matrices of mixed precision have no master: their 16-bit or quantised weights are all there is.
+    const halves = await part('weight');
+    const columns = quantColumns(halves?.states.keys() ?? [], parameter);
+    if (halves && columns !== null) return readQuantised(halves, parameter, columns);
+    const half = weightName(parameter);
+    return halves?.states.has(half) ? halves.readF32(half) : masters.readF32(parameter);
+  };
+  const averages = await part('ema');
   return {
     manifest,
     trainer,
-    async read(parameter) {
-      const masters = await needed('param');
-      if (masters.states.has(parameter)) return masters.readF32(parameter);
-      // Frozen matrices of mixed precision have no master: their 16-bit or quantised weights are all there is.
-      const halves = await part('weight');
-      const columns = quantColumns(halves?.states.keys() ?? [], parameter);
-      if (halves && columns !== null) return readQuantised(halves, parameter, columns);
-      const half = weightName(parameter);
-      return halves?.states.has(half) ? halves.readF32(half) : masters.readF32(parameter);
+    read,
+    averaged: averages !== null,
+    async readAverage(parameter) {
+      const name = emaName(parameter);
+      return averages?.states.has(name) ? averages.readF32(name) : read(parameter);
     },
     async moment(which, parameter) {
       const found = await part(`moment${which}`);

@@ -5,6 +5,7 @@
  */
 import { ScionError } from '../base/errors.ts';
 import { baseName, extName, joinPath } from '../base/path.ts';
+import { checkAdapterSpec, mergeAdapter, mergedReader, openAdapter } from '../checkpoint/adapter/index.ts';
 import { importGguf } from '../checkpoint/gguf.ts';
 import { tokenizerFromGguf } from '../checkpoint/gguf-tokenizer.ts';
 import { type ExportDtype, importHf } from '../checkpoint/hf.ts';
@@ -18,6 +19,7 @@ import type { HostFiles } from '../host/types.ts';
 import { Generator } from '../infer/generator.ts';
 import type { InferOptions } from '../infer/plans.ts';
 import { parseConfig } from '../nn/config.ts';
+import type { LoraSpec } from '../nn/lora.ts';
 import { loadTokenizer, type Tokenizer, tokenizerFromModel } from '../text/tokenizer.ts';
 import type { Context } from './command.ts';
 import type { FlagSpecs, Flags } from './flags.ts';
@@ -41,6 +43,8 @@ export interface ModelOnDisk {
 /** Flags of every verb that runs a model. */
 export const MODEL_FLAGS: FlagSpecs = {
   model: { kind: 'string', value: 'DIR', summary: 'a Hugging Face folder, the folder of a training run, or a .gguf file' },
+  adapter: { kind: 'string', value: 'DIR', summary: 'a LoRA adapter of this model in PEFT’s layout, added to its weights' },
+  ema: { kind: 'boolean', summary: 'of a training run: the moving average of its weights', default: false },
   tokenizer: { kind: 'string', value: 'F', summary: 'folder or file; by default that of --model' },
   precision: { kind: 'string', choices: ['f32', 'mixed'], summary: 'mixed: 16-bit weights and activations', default: 'f32' },
   device: { kind: 'string', value: 'NAME', summary: 'part of an adapter’s name' },
@@ -94,15 +98,30 @@ function tokenizerIn(files: HostFiles, folder: string): Pick<ModelOnDisk, 'token
 
 const NO_TOKENIZER = { tokenizer: null, tokenizerFolder: null } as const;
 
-async function openRun(files: HostFiles, folder: string, run: Readonly<Record<string, unknown>>): Promise<ModelOnDisk> {
+/** The adapters that a run trains, as its config says; null where it has none. */
+function runAdapters(run: Readonly<Record<string, unknown>>): LoraSpec | null {
+  const { lora } = (run.setup ?? {}) as { lora?: LoraSpec };
+  if (!lora) return null;
+  checkAdapterSpec(lora);
+  return lora;
+}
+
+async function openRun(files: HostFiles, folder: string, run: Readonly<Record<string, unknown>>, { average = false }: OpenModelOptions): Promise<ModelOnDisk> {
   const config = parseConfig(run.model, `${joinPath(folder, 'config.json')}: model`);
   const found = await findLatest(files, joinPath(folder, 'checkpoints'));
   if (!found) throw new ScionError('input', `${folder} is a training run without a checkpoint yet; wait for its first save, or name another model`, { folder });
   const checkpoint = await openCheckpoint(files, found.path);
+  if (average && !checkpoint.averaged) {
+    await checkpoint.close();
+    throw new ScionError('input', `${folder} kept no average of its weights; leave --ema away, or train with ema (a field of a recipe's stage)`, { folder });
+  }
   const warnings = found.skipped.map((s) => `passed over ${s.path}: ${s.problem}`);
+  const own = average ? checkpoint.readAverage : checkpoint.read;
+  const lora = runAdapters(run);
   return {
     kind: 'run',
-    source: { config, warnings, read: checkpoint.read, close: checkpoint.close },
+    // What a run has learnt is its base with its adapters.
+    source: { config, warnings, read: lora ? mergedReader(config, lora, own) : own, close: checkpoint.close },
     ...tokenizerIn(files, joinPath(folder, 'tokenizer')),
     dtype: 'f32',
     generationConfig: null,
@@ -143,16 +162,26 @@ async function openFile(files: HostFiles, path: string): Promise<ModelOnDisk> {
   throw new ScionError('input', `${baseName(path)} is no model that scion reads: ${instead}`, { path });
 }
 
+/** What is wanted of a model. */
+export interface OpenModelOptions {
+  /** Of a training run: the moving average of its weights instead of the weights. */
+  readonly average?: boolean;
+}
+
 /**
  * Opens a model; no weight is read yet.
  * @throws ScionError `input` naming what was found where no model is, `format` for damaged files.
  */
-export async function openModel(files: HostFiles, path: string): Promise<ModelOnDisk> {
+export async function openModel(files: HostFiles, path: string, options: OpenModelOptions = {}): Promise<ModelOnDisk> {
   const stat = await files.stat(path);
   if (stat === null) throw new ScionError('input', `no model at ${path}: there is no such file or folder`, { path });
+  const run = stat.isDirectory ? await runConfig(files, path) : null;
+  if (run) return openRun(files, path, run, options);
+  if (options.average)
+    throw new ScionError('input', `${path} is no training run, so it holds one set of weights; --ema goes with the folder of a run that kept an average`, {
+      path,
+    });
   if (!stat.isDirectory) return openFile(files, path);
-  const run = await runConfig(files, path);
-  if (run) return openRun(files, path, run);
   const source = await importHf(files, path);
   try {
     const stored = source.storedDtypes.length === 1 ? DTYPES[source.storedDtypes[0]] : undefined;
@@ -166,6 +195,19 @@ export async function openModel(files: HostFiles, path: string): Promise<ModelOn
     };
   } catch (error) {
     await source.close();
+    throw error;
+  }
+}
+
+/** The model that `--model`, `--adapter` and `--ema` name; closed where that fails. No weight is read yet. */
+export async function openAsked({ flags }: Pick<Context, 'flags'>, files: HostFiles, why: string): Promise<ModelOnDisk> {
+  const model = await openModel(files, flags.need('model', why), { average: flags.boolean('ema') });
+  const adapter = flags.string('adapter');
+  if (adapter === undefined) return model;
+  try {
+    return { ...model, source: await mergeAdapter(model.source, await openAdapter(files, adapter, model.source.config)) };
+  } catch (error) {
+    await model.source.close();
     throw error;
   }
 }
@@ -195,12 +237,11 @@ export interface ModelForUse {
 
 /** Opens what `MODEL_FLAGS` name; oddities are noted. @throws ScionError `input` where there is no tokenizer. */
 export async function openForUse({ flags, status }: Context, files: HostFiles): Promise<ModelForUse> {
-  const path = flags.need('model', 'a Hugging Face folder, or the folder of a training run');
-  const model = await openModel(files, path);
+  const model = await openAsked({ flags }, files, 'a Hugging Face folder, or the folder of a training run');
   try {
     const tokenizer = await tokenizerOf(files, model, flags.string('tokenizer'));
     if (!tokenizer)
-      throw new ScionError('input', `${path} brings no tokenizer that is read (tokenizer.json, tokenizer.model); name one with --tokenizer`, { path });
+      throw new ScionError('input', `${flags.string('model')} brings no tokenizer that is read (tokenizer.json, tokenizer.model); name one with --tokenizer`);
     for (const warning of model.source.warnings) status.note(`note: ${warning}`);
     return { model, tokenizer };
   } catch (error) {

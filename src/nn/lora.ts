@@ -64,6 +64,11 @@ function check(spec: LoraSpec): void {
  */
 export function listLora(c: LlamaConfig, spec: LoraSpec): LoraModule[] {
   check(spec);
+  return loraModules(c, spec);
+}
+
+/** The same of an adapter that is at hand and need not be one that could be trained: it may have no products at all. */
+export function loraModules(c: LlamaConfig, spec: Pick<LoraSpec, 'rank' | 'targets'>): LoraModule[] {
   const targeted = listHfViews(c).filter((v) => spec.targets.includes(moduleOf(v.hf)));
   const groups = new Map<string, HfView[]>();
   for (const v of targeted) groups.set(v.parameter, [...(groups.get(v.parameter) ?? []), v]);
@@ -73,7 +78,7 @@ export function listLora(c: LlamaConfig, spec: LoraSpec): LoraModule[] {
   return modules.map(({ parameter, name, views }, site) => ({ parameter, name, views, site, ...matricesOf(c, spec, name, views) }));
 }
 
-function matricesOf(c: LlamaConfig, spec: LoraSpec, name: string, views: readonly HfView[]): { a: Parameter; b: Parameter } {
+function matricesOf(c: LlamaConfig, spec: Pick<LoraSpec, 'rank'>, name: string, views: readonly HfView[]): { a: Parameter; b: Parameter } {
   const make = (which: 'a' | 'b', shape: readonly number[], init: Parameter['init']): Parameter => ({
     name: `${name}.lora_${which}`,
     shape,

@@ -27,19 +27,19 @@ export interface RowRun {
 /** The rows that learn of each parameter that learns at all, in order and not touching each other. */
 export type TrainedRows = ReadonlyMap<string, readonly RowRun[]>;
 
-function globExpression(glob: string): RegExp {
+/** Whether a glob (`*` any characters, `?` one) means a tensor's name. */
+export function matchesTensor(glob: string, name: string): boolean {
   const text = [...glob].map((ch) => (ch === '*' ? '.*' : ch === '?' ? '.' : ch.replace(/[.+^${}()|[\]\\]/g, '\\$&'))).join('');
-  return new RegExp(`^${text}$`, 'u');
+  return new RegExp(`^${text}$`, 'u').test(name);
 }
 
 function rowsOfGlobs(c: LlamaConfig, globs: readonly string[]): Map<string, RowRun[]> {
   const views = listHfViews(c);
   const taken = new Set<string>();
   for (const glob of globs) {
-    const expression = globExpression(glob);
-    const matched = views.filter((v) => expression.test(v.hf));
+    const matched = views.filter((v) => matchesTensor(glob, v.hf));
     if (matched.length === 0) {
-      const tied = c.tied && expression.test('lm_head.weight') ? '; the head of this model is its embedding, model.embed_tokens.weight' : '';
+      const tied = c.tied && matchesTensor(glob, 'lm_head.weight') ? '; the head of this model is its embedding, model.embed_tokens.weight' : '';
       throw new ScionError(
         'usage',
         `trainable: "${glob}" matches no tensor of this model; write Hugging Face names such as ${views[2].hf} or model.layers.*${tied}`,

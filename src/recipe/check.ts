@@ -4,6 +4,7 @@
  */
 import { isScionError } from '../base/errors.ts';
 import { baseName, joinPath } from '../base/path.ts';
+import { partsTied } from '../checkpoint/adapter/index.ts';
 import { CONFIG_NAME, readHfConfig } from '../checkpoint/hf.ts';
 import { findSourceFiles } from '../curate/read/units.ts';
 import { matchesPattern } from '../curate/sample/config.ts';
@@ -11,6 +12,7 @@ import type { FieldPath, YamlFile } from '../formats/yaml-file.ts';
 import type { Host } from '../host/types.ts';
 import type { LlamaConfig } from '../nn/config.ts';
 import { listHfViews } from '../nn/parameters.ts';
+import { matchesTensor } from '../nn/trainable.ts';
 import { loadTokenizer } from '../text/tokenizer.ts';
 import { refuse } from './read.ts';
 import type { Recipe, RecipeData, RecipeStage } from './schema.ts';
@@ -71,8 +73,13 @@ function list(names: Iterable<string>): string {
   return all.slice(0, 12).join(', ') + (all.length > 12 ? ` and ${all.length - 12} more` : '');
 }
 
-/** A stage against the categories there are and the stages before it. */
-function checkStage(stage: RecipeStage, at: FieldPath, known: ReadonlySet<string>, earlier: readonly string[], trained: boolean, issues: Issue[]): void {
+/** A stage against the categories there are and the stages before it; `first` is that of a base that is trained here. */
+function checkStage(
+  stage: RecipeStage,
+  at: FieldPath,
+  known: ReadonlySet<string>,
+  { earlier, first, issues }: { readonly earlier: readonly RecipeStage[]; readonly first: RecipeStage | null; readonly issues: Issue[] },
+): void {
   for (const pattern of Object.keys(stage.mix ?? {})) {
     if (![...known].some((category) => matchesPattern(pattern, category))) {
       issues.push({ path: [...at, 'mix', pattern], message: `no document has this category; there are ${list(known) || 'none'}` });
@@ -82,7 +89,7 @@ function checkStage(stage: RecipeStage, at: FieldPath, known: ReadonlySet<string
     issues.push({ path: [...at, 'mix'], message: 'all weights are 0: there is nothing to learn' });
   const { replay } = stage;
   if (replay) {
-    if (replay.of.includes('base') && !trained && !replay.categories)
+    if (replay.of.includes('base') && !first && !replay.categories)
       issues.push({
         path: [...at, 'replay'],
         message: 'what the base was trained on is not known; put such text into data: and name its categories here, for example categories: ["en_*"]',
@@ -90,14 +97,23 @@ function checkStage(stage: RecipeStage, at: FieldPath, known: ReadonlySet<string
     if (stage.tokens === undefined && stage.steps === undefined)
       issues.push({ path: [...at, 'replay'], message: 'a share of what? give the stage tokens or steps' });
     for (const name of replay.of) {
-      if (name !== 'base' && !earlier.includes(name))
-        issues.push({ path: [...at, 'replay', 'of'], message: `no stage before this one is called ${name}; before it come ${earlier.join(', ') || 'none'}` });
+      if (name !== 'base' && !earlier.some((one) => one.name === name))
+        issues.push({
+          path: [...at, 'replay', 'of'],
+          message: `no stage before this one is called ${name}; before it come ${earlier.map((one) => one.name).join(', ') || 'none'}`,
+        });
     }
   }
   if (stage.schedule.continue && earlier.length === 0)
     issues.push({ path: [...at, 'schedule', 'continue'], message: 'there is no stage before it to continue' });
-  if (stage.optimizer.carry && earlier.length === 0 && !trained)
+  const before = earlier.at(-1) ?? first;
+  if (stage.optimizer.carry && !before)
     issues.push({ path: [...at, 'optimizer', 'carry'], message: 'there is no stage before it whose moments could be carried' });
+  if (stage.optimizer.carry && before?.handOn === 'average')
+    issues.push({
+      path: [...at, 'optimizer', 'carry'],
+      message: `the stage before it hands on the average of its weights, which its moments do not belong to; take handOn: average or carry away`,
+    });
 }
 
 function checkShapes(stage: RecipeStage, at: FieldPath, config: LlamaConfig, grows: boolean, issues: Issue[]): void {
@@ -105,10 +121,15 @@ function checkShapes(stage: RecipeStage, at: FieldPath, config: LlamaConfig, gro
     issues.push({ path: [...at, 'length'], message: `${stage.length} tokens a pack, but the model has ${config.maxPositions} positions; use at most that` });
   if (Array.isArray(stage.learn)) {
     for (const pattern of stage.learn) {
-      if (!listHfViews(config).some(({ hf }) => matchesPattern(pattern, hf)))
+      if (!listHfViews(config).some(({ hf }) => matchesTensor(pattern, hf)))
         issues.push({ path: [...at, 'learn'], message: `no tensor of the model is called ${pattern}; names are like model.layers.0.self_attn.q_proj.weight` });
     }
   }
+  if (stage.lora && partsTied(config, stage.lora.targets))
+    issues.push({
+      path: [...at, 'lora', 'targets'],
+      message: 'embedding and head of this model are one matrix, which such an adapter would make two; leave embed_tokens and lm_head out',
+    });
   if (stage.learn === 'rows' && !grows)
     issues.push({ path: [...at, 'learn'], message: 'rows: the recipe adds no pieces (vocab:), so there are no new rows to learn' });
 }
@@ -148,11 +169,10 @@ async function checkBase(host: Host, recipe: Recipe, issues: Issue[]): Promise<L
 export async function checkRecipe(host: Host, recipe: Recipe, file: YamlFile): Promise<void> {
   const issues: Issue[] = [];
   const config = await checkBase(host, recipe, issues);
-  const trained = 'train' in recipe.base;
   const baseCategories = 'train' in recipe.base ? await lookAtData(host, recipe.base.train.data, ['base', 'train', 'data'], issues) : new Set<string>();
   const known = await lookAtData(host, recipe.data, ['data'], issues);
   if ('train' in recipe.base) {
-    checkStage(recipe.base.train.stage, ['base', 'train', 'stage'], baseCategories, [], false, issues);
+    checkStage(recipe.base.train.stage, ['base', 'train', 'stage'], baseCategories, { earlier: [], first: null, issues });
     const { shape } = recipe.base.train;
     if (shape.hidden % shape.heads !== 0 || (shape.hidden / shape.heads) % 2 !== 0)
       issues.push({
@@ -169,14 +189,7 @@ export async function checkRecipe(host: Host, recipe: Recipe, file: YamlFile): P
   }
   for (const [i, stage] of recipe.stages.entries()) {
     const at: FieldPath = ['stages', i];
-    checkStage(
-      stage,
-      at,
-      known,
-      recipe.stages.slice(0, i).map(({ name }) => name),
-      trained,
-      issues,
-    );
+    checkStage(stage, at, known, { earlier: recipe.stages.slice(0, i), first: 'train' in recipe.base ? recipe.base.train.stage : null, issues });
     if (config) checkShapes(stage, at, config, recipe.vocab !== undefined, issues);
   }
   if (recipe.vocab?.tokenizer !== undefined && (await host.files.stat(recipe.vocab.tokenizer)) === null)

@@ -3,6 +3,7 @@
  * run reaches a share; prices are what an hour was commonly rented for in 2025. Both are assumptions, are printed as such, and can be given.
  */
 import { ScionError } from '../base/errors.ts';
+import { parseBytes } from '../base/format.ts';
 import { assumedFacts, type DeviceFacts } from '../gpu/facts.ts';
 
 const GiB = 2 ** 30;
@@ -33,8 +34,8 @@ export const REACHED = 0.4;
 export function assumedDevice(name: string): AssumedDevice {
   const found = DEVICES.find((device) => device.name === name);
   if (found) return found;
-  const size = /^(\d+(?:\.\d+)?)\s*(GB|GiB)$/i.exec(name);
-  if (size) return { name, memory: Number(size[1]) * (size[2].toLowerCase() === 'gib' ? GiB : 1e9), peak: 20e12, price: 1 };
+  const memory = parseBytes(name);
+  if (memory !== null) return { name, memory, peak: 20e12, price: 1 };
   throw new ScionError(
     'usage',
     `no device "${name}" is known to plan for; there are ${DEVICES.map((d) => d.name).join(', ')}, or give its memory, for example 48GB`,

@@ -81,6 +81,19 @@ interface Base {
   readonly folder: string;
 }
 
+/** What a stage hands on: its weights with its adapters, or their average. */
+function modelOf({ lora, handOn }: RecipeStage, config: LlamaConfig, { checkpoint }: StageResult, key: string): ModelAt {
+  const average = handOn === 'average';
+  return {
+    config,
+    kind: 'checkpoint',
+    path: checkpoint,
+    key: average ? `${key}:average` : key,
+    ...(lora ? { lora } : {}),
+    ...(average ? { average } : {}),
+  };
+}
+
 async function trainedBase(context: RunContext, runner: StepRunner, sample: SampleResult | null): Promise<Base> {
   if (!('train' in context.recipe.base)) throw new ScionError('internal', 'the base is not trained here');
   const { vocab, data, stage: given } = context.recipe.base.train;
@@ -103,7 +116,7 @@ async function trainedBase(context: RunContext, runner: StepRunner, sample: Samp
   const schedule = stageSchedule([stage], [steps], 0);
   const { validation } = documents;
   const result = await runner.run(stageStep(context, stage, () => ({ config, model: null, tokenizer, packs, steps, schedule, validation })));
-  const model: ModelAt = { config, kind: 'checkpoint', path: result.checkpoint, key: runner.keyOf('base') };
+  const model = modelOf(stage, config, result, runner.keyOf('base'));
   const written = await runner.run(
     exportStep(
       context,
@@ -251,13 +264,7 @@ async function runTrack(context: RunContext, runner: StepRunner, { base, documen
       })),
     );
     stages.push(result);
-    model = {
-      config: from.config,
-      kind: 'checkpoint',
-      path: result.checkpoint,
-      key: runner.keyOf(armId(context, stage.name)),
-      ...(stage.lora ? { lora: stage.lora } : {}),
-    };
+    model = modelOf(stage, from.config, result, runner.keyOf(armId(context, stage.name)));
   }
   return { vocab, tokenizer, packs, stages, model };
 }

@@ -53,6 +53,9 @@ const recipe = (parts: { base?: string; data?: string; vocab?: string; stages?: 
 describe('recipes', () => {
   it('that are right pass, with defaults and paths filled in', async () => {
     expect(await check(recipe({ stages: '[{ name: one, tokens: 1.5k, length: 64, mix: { "en_*": 1, zh_law: 2 } }]' }))).toBe('fine');
+    // Names of tensors take ? as trainable sets do.
+    expect(await check(recipe({ stages: '[{ name: one, steps: 3, length: 64, learn: ["model.layers.?.self_attn.?_proj.weight"] }]' }))).toBe('fine');
+    expect(await check(recipe({ stages: '[{ name: one, tokens: 1.5k, length: 64, mix: { "en_*": 1, zh_law: 2 } }]' }))).toBe('fine');
     const { recipe: read } = await readRecipeFile(await host(), join(dir, 'r.yaml'));
     expect(read.stages[0].tokens).toBe(1500);
     expect(read.stages[0].schedule).toMatchObject({ kind: 'cosine', peak: 3e-4, warmup: '5%' });
@@ -97,6 +100,21 @@ describe('recipes', () => {
       'replay',
       /what the base was trained on is not known/,
     ],
+    [
+      'an average that is not kept',
+      { stages: '[{ name: one, steps: 3, length: 64, handOn: average }]' },
+      4,
+      'handOn',
+      /stages\.0\.handOn: average: the stage keeps none; give it ema/,
+    ],
+    [
+      'moments beside an average',
+      { stages: '[{ name: one, steps: 3, length: 64, ema: 0.9, handOn: average }, { name: two, steps: 3, length: 64, optimizer: { carry: true } }]' },
+      4,
+      'carry',
+      /which its moments do not belong to/,
+    ],
+    ['a template that there is not', { stages: '[{ name: one, steps: 3, length: 64, template: lama2 }]' }, 4, 'template', /stages\.0\.template/],
     ['moments of no stage', { stages: '[{ name: one, steps: 3, length: 64, optimizer: { carry: true } }]' }, 4, 'carry', /no stage before it/],
     ['questions that are not there', { more: 'evaluate: { questions: [{ name: zh, path: q.jsonl }] }' }, 5, 'path', /there is no file at q\.jsonl/],
     ['a variable that is not ours', { base: '{ model: "\u0024{HOME}/base" }' }, 1, 'model', /variables named SCION_/],

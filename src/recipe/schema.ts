@@ -4,8 +4,9 @@
  * result is a field with a default that is written into the run's `config.json`.
  */
 import { z } from 'zod';
+import { parseBytes } from '../base/format.ts';
 import { GROW_METHODS } from '../checkpoint/grow/methods.ts';
-import { buildSchema } from '../curate/pipeline/config.ts';
+import { buildSchema, chatTemplate } from '../curate/pipeline/config.ts';
 import { CHOICE_METHODS } from '../eval/choice.ts';
 import { LORA_TARGETS } from '../nn/lora.ts';
 
@@ -21,6 +22,12 @@ function amount(what: string) {
     z.number({ error: `a number, or one with k, M, B behind it: ${what}` }).gt(0),
   );
 }
+
+/** `24GB`, `512MiB` or a number of bytes. */
+const memory = z.preprocess(
+  (value) => (typeof value === 'string' ? (parseBytes(value) ?? value) : value),
+  z.number({ error: 'bytes, or a size such as 24GB or 512MiB' }).gt(0),
+);
 
 const shortName = z.string().regex(/^[a-z0-9][a-z0-9_-]{0,39}$/, 'a short name of a-z, 0-9, - and _');
 const share = z.number().min(0).max(1);
@@ -109,13 +116,14 @@ const stageFields = {
   batch: z.int().min(1).default(4).describe('packs a micro'),
   accumulate: z.int().min(1).default(1).describe('micros a step'),
   buckets: z.int().min(1).max(10_000).optional().describe('1: one global shuffle'),
-  template: z.string().optional().describe('of chats'),
+  template: chatTemplate.optional().describe('of chats'),
   precision: z.enum(['f32', 'mixed']).default('f32'),
   recompute: z.enum(['none', 'layer', 'selective']).default('none'),
   clip: z.number().min(0).default(1),
   zLoss: z.number().min(0).default(0),
   neftune: z.number().min(0).default(0).describe('alpha of noise on embeddings'),
   ema: z.number().min(0).lt(1).default(0).describe('decay of an average of the weights'),
+  handOn: z.enum(['weights', 'average']).default('weights').describe('what the next stage and the export take: the weights, or their average (ema)'),
   outlier: z.number().min(0).default(0).describe('skip steps whose gradient norm is so many times the median; 0: off'),
   stopAfterBad: z.int().min(1).max(64).default(5).describe('steps with NaN or infinity in a row'),
   validate: z
@@ -142,6 +150,7 @@ const budgets = (stage: { tokens?: number; epochs?: number; steps?: number }): b
 const stageSchema = z
   .strictObject(stageFields)
   .refine(budgets, 'give one of tokens, epochs and steps')
+  .refine((s) => s.handOn !== 'average' || s.ema > 0, { message: 'average: the stage keeps none; give it ema, for example 0.999', path: ['handOn'] })
   .refine((s) => s.learn !== 'lora' || s.lora !== undefined, { message: 'learn: lora needs lora: (rank, alpha, targets)', path: ['lora'] })
   .refine((s) => s.lora === undefined || s.learn === 'lora' || s.learn === 'rows' || s.learn === 'embeddings', {
     message: 'lora: goes with learn: lora (or rows, embeddings); other matrices would be trained themselves',
@@ -184,6 +193,7 @@ export const recipeSchema = z
   .strictObject({
     name: shortName.default('run'),
     seed: z.int().min(0).max(0xffffffff).default(1).describe('of everything that is drawn'),
+    budget: memory.optional().describe('memory of the device that a stage may take; one that needs more is refused before anything runs'),
     base: z.union(
       [
         z.strictObject({ model: z.string().min(1).describe('a Hugging Face folder'), tokenizer: z.string().min(1).optional() }),

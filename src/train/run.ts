@@ -6,6 +6,7 @@
 
 import { ScionError } from '../base/errors.ts';
 import { joinPath } from '../base/path.ts';
+import { mergedReader } from '../checkpoint/adapter/index.ts';
 import { exportHf } from '../checkpoint/hf.ts';
 import type { ReadParameter } from '../checkpoint/source.ts';
 import { agree, type Setting } from '../comm/agree.ts';
@@ -198,17 +199,24 @@ export class Run {
     }
   }
 
-  /** Writes the model as a Hugging Face folder with its tokenizer; an earlier export there is replaced. */
-  async exportModel(dir: string, dtype: 'f32' | 'f16' | 'bf16' = 'f32'): Promise<void> {
+  /**
+   * Writes the model as a Hugging Face folder with its tokenizer, adapters added in; an earlier export there is replaced. `average`: the moving
+   * average of the weights, where the run keeps one.
+   */
+  async exportModel(dir: string, dtype: 'f32' | 'f16' | 'bf16' = 'f32', options: { readonly average?: boolean } = {}): Promise<void> {
     const { files } = await host();
     const { stepper } = this.trainer;
+    const { model, lora, ema } = this.options.setup;
+    if (options.average && ema === undefined)
+      throw new ScionError('usage', 'there is no average of the weights to export: the run keeps none; give its setup ema, for example 0.999');
     const write = async (read: ReadParameter): Promise<void> => {
       await files.remove(dir);
-      await exportHf(files, dir, this.options.setup.model, read, { dtype });
+      await exportHf(files, dir, model, lora ? mergedReader(model, lora, read) : read, { dtype });
       await saveTokenizer(files, this.options.tokenizer, dir);
     };
-    if (stepper instanceof RankStepper) await stepper.lendParameters(write);
-    else await write((name) => stepper.readParameter(name));
+    if (!(stepper instanceof RankStepper)) return write((name) => stepper.readParameter(name, options));
+    if (options.average) throw new ScionError('usage', 'the average of a run on several ranks is exported from its checkpoint: scion export --ema');
+    await stepper.lendParameters(write);
   }
 
   /** Frees the device, closes logs, gives up the lock. */

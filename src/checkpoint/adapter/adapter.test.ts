@@ -13,13 +13,13 @@ import { openSafetensors } from '../../formats/safetensors.ts';
 import { type TensorEntry, tensorEntry, writeSafetensors } from '../../formats/safetensors-write.ts';
 import { posixFiles } from '../../host/posix.ts';
 import { makeConfig } from '../../nn/config.ts';
-import { LORA_TARGETS, loraScale } from '../../nn/lora.ts';
+import { LORA_TARGETS, loraModules, loraScale } from '../../nn/lora.ts';
 import { listHfViews, listParameters } from '../../nn/parameters.ts';
 import { sizeOf } from '../../tensor/types.ts';
 import { cutView, type ModelSource, type ReadParameter } from '../source.ts';
 import { type AdapterSpec, parseAdapterConfig } from './config.ts';
 import { mergeAdapter } from './merge.ts';
-import { listAdapterModules, listAdapterParameters } from './modules.ts';
+import { listAdapterModules } from './modules.ts';
 import { openAdapter } from './read.ts';
 import { writeAdapter } from './write.ts';
 
@@ -40,9 +40,10 @@ const drawn = (size: number, stream: number): Float32Array<ArrayBuffer> => {
 
 /** Stacked factors with the blocks that must be 0 at 0. */
 function factors(c: typeof config, spec: AdapterSpec, stream = 0): Map<string, Float32Array> {
-  const out = new Map(listAdapterParameters(c, spec).map((p, i) => [p.name, drawn(sizeOf(p.shape), 100 * stream + i)]));
+  const parameters = loraModules(c, spec).flatMap(({ a, b }) => [a, b]);
+  const out = new Map(parameters.map((p, i) => [p.name, drawn(sizeOf(p.shape), 100 * stream + i)]));
   const modules = listAdapterModules(c, spec.targets);
-  for (const { name, shape } of listAdapterParameters(c, spec)) {
+  for (const { name, shape } of parameters) {
     if (!name.endsWith('.lora_b') || name.startsWith('embed')) continue;
     const own = modules.filter((m) => `${m.parameter}.lora_b` === name);
     const values = out.get(name) as Float32Array;

@@ -11,7 +11,7 @@ export {
   SAVED_MODULES,
 } from './config.ts';
 export { addProduct, mergeAdapter } from './merge.ts';
-export { type AdapterModule, type AdapterParameter, listAdapterModules, listAdapterParameters, loraA, loraB } from './modules.ts';
+export { type AdapterModule, listAdapterModules, loraA, loraB } from './modules.ts';
 export { type OpenAdapter, openAdapter } from './read.ts';
-export { mergedReader } from './stacked.ts';
+export { mergedReader, partsTied } from './stacked.ts';
 export { type WriteAdapterOptions, writeAdapter } from './write.ts';

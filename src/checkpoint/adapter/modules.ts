@@ -6,9 +6,8 @@
  */
 import { ScionError } from '../../base/errors.ts';
 import type { LlamaConfig } from '../../nn/config.ts';
-import { listHfViews } from '../../nn/parameters.ts';
+import { loraModules } from '../../nn/lora.ts';
 import type { Shape } from '../../tensor/types.ts';
-import type { AdapterSpec } from './config.ts';
 
 /** Names of a parameter's two factors. */
 export const loraA = (parameter: string): string => `${parameter}.lora_a`;
@@ -36,28 +35,15 @@ export interface AdapterModule {
   readonly count: number;
 }
 
-/** Every module that could be targeted, in the order of `listHfViews`. A tied head is one as well: it multiplies by the embedding. */
-function allModules(c: LlamaConfig): Omit<AdapterModule, 'index' | 'count'>[] {
-  const out: Omit<AdapterModule, 'index' | 'count'>[] = [];
-  for (const { hf, parameter, row, shape } of listHfViews(c)) {
-    if (shape.length !== 2 || !hf.endsWith('.weight')) continue;
-    const module = hf.slice(0, -'.weight'.length);
-    out.push({ module, target: module.slice(module.lastIndexOf('.') + 1), parameter, row, out: shape[0], in: shape[1] });
-  }
-  if (c.tied) out.push({ module: HEAD_MODULE, target: HEAD_MODULE, parameter: 'head', row: 0, out: c.vocabSize, in: c.hiddenSize });
-  return out;
-}
-
-/** The modules whose last name is among the targets, in the order of `listHfViews`. */
+/** The modules whose last name is among the targets, in the order of `listHfViews`. A tied head is one as well: it multiplies by the embedding. */
 export function listAdapterModules(c: LlamaConfig, targets: readonly string[]): AdapterModule[] {
-  const chosen = allModules(c).filter((m) => targets.includes(m.target));
-  const counts = new Map<string, number>();
-  const numbered = chosen.map((m) => {
-    const index = counts.get(m.parameter) ?? 0;
-    counts.set(m.parameter, index + 1);
-    return { ...m, index };
-  });
-  return numbered.map((m) => ({ ...m, count: counts.get(m.parameter) ?? 0 }));
+  // Which views an adapter has does not hang on its rank.
+  return loraModules(c, { rank: 1, targets }).flatMap(({ name, views }) =>
+    views.map(({ hf, row, shape }, index) => {
+      const module = hf.slice(0, -'.weight'.length);
+      return { module, target: module.slice(module.lastIndexOf('.') + 1), parameter: name, row, out: shape[0], in: shape[1], index, count: views.length };
+    }),
+  );
 }
 
 /** The two tensors of a module in PEFT's file. */
@@ -73,27 +59,6 @@ export function peftPair({ module, out, in: columns }: Pick<AdapterModule, 'modu
     return { a: { name: `${at}.lora_embedding_A`, shape: [rank, out] }, b: { name: `${at}.lora_embedding_B`, shape: [columns, rank] } };
   }
   return { a: { name: `${at}.lora_A.weight`, shape: [rank, columns] }, b: { name: `${at}.lora_B.weight`, shape: [out, rank] } };
-}
-
-/** A parameter of an adapter inside scion. */
-export interface AdapterParameter {
-  readonly name: string;
-  readonly shape: Shape;
-}
-
-/** The stacked factors of an adapter, A before B, in the order of the parameters they belong to. */
-export function listAdapterParameters(c: LlamaConfig, spec: Pick<AdapterSpec, 'rank' | 'targets'>): AdapterParameter[] {
-  const out: AdapterParameter[] = [];
-  const rows = new Map<string, number>(listHfViews(c).map((v) => [v.parameter, v.row + v.shape[0]]));
-  for (const m of listAdapterModules(c, spec.targets)) {
-    if (m.index > 0) continue;
-    if (m.module === EMBED_MODULE) out.push({ name: loraA('embed'), shape: [m.out, spec.rank] }, { name: loraB('embed'), shape: [m.in, spec.rank] });
-    else {
-      const R = spec.rank * m.count;
-      out.push({ name: loraA(m.parameter), shape: [R, m.in] }, { name: loraB(m.parameter), shape: [rows.get(m.parameter) ?? m.out, R] });
-    }
-  }
-  return out;
 }
 
 /** [rows, columns] to [columns, rows]. */

@@ -10,11 +10,11 @@ import { readJsonObject } from '../../formats/json.ts';
 import { openSafetensors, type SafetensorsFile } from '../../formats/safetensors.ts';
 import type { HostFiles } from '../../host/types.ts';
 import type { LlamaConfig } from '../../nn/config.ts';
-import { LORA_TARGETS } from '../../nn/lora.ts';
+import { LORA_TARGETS, loraModules } from '../../nn/lora.ts';
 import { sizeOf } from '../../tensor/types.ts';
 import { listed } from '../source.ts';
 import { ADAPTER_CONFIG_NAME, ADAPTER_WEIGHTS_NAME, type AdapterConfig, type AdapterSpec, parseAdapterConfig } from './config.ts';
-import { type AdapterModule, EMBED_MODULE, HEAD_MODULE, listAdapterModules, listAdapterParameters, PEFT_PREFIX, peftPair, placePair } from './modules.ts';
+import { type AdapterModule, EMBED_MODULE, HEAD_MODULE, listAdapterModules, PEFT_PREFIX, peftPair, placePair } from './modules.ts';
 
 /** A matrix that the adapter brings whole: in place of the base's, or under a product. */
 export type WholeModule = 'model.embed_tokens' | 'lm_head';
@@ -151,6 +151,7 @@ export async function openAdapter(files: HostFiles, folder: string, base: LlamaC
     const modules = stacked.filter((m) => sorted.pairs.has(m.module));
     const { rank, alpha, dropout, rslora } = config;
     const spec: AdapterSpec = { rank, alpha, dropout, targets, rslora };
+    const factors = loraModules(base, spec).flatMap(({ a, b }) => [a, b]);
     const readHalf = (m: AdapterModule, half: 'a' | 'b') => file.readF32(peftPair(m, rank)[half].name);
     return {
       config,
@@ -165,7 +166,7 @@ export async function openAdapter(files: HostFiles, folder: string, base: LlamaC
         return file.readF32(found.tensor);
       },
       async read(name) {
-        const parameter = listAdapterParameters(base, spec).find((p) => p.name === name);
+        const parameter = factors.find((p) => p.name === name);
         if (!parameter) throw new ScionError('internal', `the adapter has no parameter ${shown(name)}`, { name });
         const half = name.endsWith('.lora_a') ? 'a' : 'b';
         const owner = name.slice(0, -'.lora_a'.length);

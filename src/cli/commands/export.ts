@@ -3,33 +3,21 @@
  * and vLLM open, or as a GGUF file for llama.cpp.
  */
 import { extName, normalPath } from '../../base/path.ts';
-import { mergeAdapter, openAdapter } from '../../checkpoint/adapter/index.ts';
 import type { ExportDtype } from '../../checkpoint/hf.ts';
 import { host } from '../../host/index.ts';
-import type { HostFiles } from '../../host/types.ts';
 import type { Command } from '../command.ts';
-import { type ModelOnDisk, openModel, tokenizerOf } from '../load-model.ts';
+import { MODEL_FLAGS, openAsked, tokenizerOf } from '../load-model.ts';
 import { bytes, si } from '../status.ts';
 import { writeGgufModel, writeModel } from '../write-model.ts';
-
-/** The model with an adapter folded in, if one is asked for. Closes the model where that fails. */
-async function withAdapter(files: HostFiles, model: ModelOnDisk, folder: string | undefined): Promise<ModelOnDisk> {
-  if (folder === undefined) return model;
-  try {
-    return { ...model, source: await mergeAdapter(model.source, await openAdapter(files, folder, model.source.config)) };
-  } catch (error) {
-    await model.source.close();
-    throw error;
-  }
-}
 
 export const command: Command = {
   name: 'export',
   summary: 'write a model, or a training run’s newest checkpoint, as a folder or a GGUF file',
   flags: {
-    model: { kind: 'string', value: 'DIR', summary: 'a Hugging Face folder, the folder of a training run, or a .gguf file' },
-    adapter: { kind: 'string', value: 'DIR', summary: 'a LoRA adapter of this model in PEFT’s layout, to be merged into it' },
-    tokenizer: { kind: 'string', value: 'F', summary: 'folder or file; by default that of --model' },
+    model: MODEL_FLAGS.model,
+    adapter: MODEL_FLAGS.adapter,
+    ema: MODEL_FLAGS.ema,
+    tokenizer: MODEL_FLAGS.tokenizer,
     out: { kind: 'string', value: 'F|DIR', summary: 'folder or .gguf file to write' },
     dtype: { kind: 'string', choices: ['f32', 'f16', 'bf16'], summary: 'of the weights; by default as they are stored' },
     format: { kind: 'string', choices: ['hf', 'gguf'], summary: 'by default what --out is named like' },
@@ -39,14 +27,14 @@ export const command: Command = {
     'scion export --model runs/notes --out models/notes --dtype bf16',
     'scion export --model models/notes --dtype f16 --out notes.gguf',
     'scion export --model models/base --adapter models/adapter --out models/merged',
+    'scion export --model runs/zh/stages/inject --ema --out models/averaged',
   ],
   async run({ flags, print, status, result }) {
     const { files } = await host();
-    const path = flags.need('model', 'what to export');
     const out = normalPath(flags.need('out', 'the folder to write'));
     const format = flags.string('format') ?? (extName(out) === '.gguf' ? 'gguf' : 'hf');
     const adapter = flags.string('adapter');
-    const model = await withAdapter(files, await openModel(files, path), adapter);
+    const model = await openAsked({ flags }, files, 'what to export');
     try {
       const asked = flags.string('tokenizer');
       const tokenizer = await tokenizerOf(files, model, asked);
@@ -61,7 +49,7 @@ export const command: Command = {
         onRead: (name) => status.set(`writing ${name}`),
       });
       for (const warning of written.warnings) status.note(`note: ${warning}`);
-      if (model.step !== null) print(`checkpoint step ${model.step}`);
+      if (model.step !== null) print(`checkpoint step ${model.step}${flags.boolean('ema') ? ', the average of the weights' : ''}`);
       if (adapter !== undefined) print(`adapter    ${adapter} merged`);
       print(`written    ${out}: ${si(written.parameters)} parameters, ${written.files.length} files, ${bytes(written.bytes)}, ${dtype}`);
       result({ ...written, format, kind: model.kind, step: model.step, adapter: adapter ?? null, tokenizer: tokenizer?.kind ?? null });

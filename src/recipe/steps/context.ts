@@ -71,6 +71,8 @@ export interface ModelAt {
   readonly path: string;
   /** A checkpoint's adapters; what it is read as has them added in. */
   readonly lora?: LoraSpec;
+  /** Of a checkpoint: the moving average of its weights is what it is read as. */
+  readonly average?: true;
   /** Changes when the weights do. */
   readonly key: string;
 }

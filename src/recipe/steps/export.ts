@@ -8,7 +8,7 @@ import { replaceFolder } from '../../host/replace-folder.ts';
 import { loadTokenizer, saveTokenizer } from '../../text/tokenizer.ts';
 import type { Step } from '../engine.ts';
 import type { ModelAt, RunContext, TokenizerResult } from './context.ts';
-import { openModel } from './open-model.ts';
+import { openModel, weightsOf } from './open-model.ts';
 
 export interface ExportResult {
   readonly path: string;
@@ -25,7 +25,7 @@ async function writeOwnAdapter(context: RunContext, at: ModelAt): Promise<string
   await files.remove(joinPath(context.dir, path));
   const opened = await openCheckpoint(files, joinPath(context.dir, at.path));
   try {
-    await writeAdapter(files, joinPath(context.dir, path), at.config, at.lora, (name) => opened.read(name));
+    await writeAdapter(files, joinPath(context.dir, path), at.config, at.lora, weightsOf(opened, at));
   } finally {
     await opened.close();
   }
@@ -64,7 +64,8 @@ export function exportStep(
       } finally {
         await source.close();
       }
-      const adapter = await writeOwnAdapter(context, at);
+      // Alone it is what a run ends in; a base is handed on whole.
+      const adapter = path === 'model' ? await writeOwnAdapter(context, at) : null;
       if ((await files.stat(out)) === null) await files.rename(place, out);
       else await replaceFolder(files, place, out, `${out}.old-${newRunId()}`);
       return { path, dtype, adapter };

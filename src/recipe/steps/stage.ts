@@ -164,8 +164,8 @@ const bitsOf = (report: ValidationReport | null): Record<string, number> =>
 export function stageStep(context: RunContext, stage: RecipeStage, inputs: () => StageInputs): Step<StageResult> {
   const { host, dir, recipe } = context;
   const folder = armPath(context, joinPath('stages', stage.name));
-  // How often one looks and saves changes nothing of what comes out.
-  const { validate, save, ...config } = stage;
+  // How often one looks and saves, and what later steps take, changes nothing of what is trained.
+  const { validate, save, handOn: _, ...config } = stage;
   const looks = (): unknown => ({ bytes: validate.bytes, prompts: validate.prompts, evaluate: askedOf(context), validation: inputs().validation });
   return {
     id: armId(context, stage.name),
@@ -217,7 +217,7 @@ export function stageStep(context: RunContext, stage: RecipeStage, inputs: () =>
           hooks: context.stageHooks?.(armId(context, stage.name), facts),
           stop: context.stop,
           version: context.version,
-          about: { kind: 'stage', stage: stage.name, model: model?.key ?? null, packs: packs.fingerprint },
+          about: { kind: 'stage', stage: stage.name, begins: model?.key ?? null, packs: packs.fingerprint },
         });
         facts.plannedBytes = run.plans.memory.total;
         const began = host.now();

@@ -6,11 +6,12 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Random } from '../../../src/base/random.ts';
-import { type AdapterSpec, listAdapterModules, listAdapterParameters, mergeAdapter, openAdapter, writeAdapter } from '../../../src/checkpoint/adapter/index.ts';
+import { type AdapterSpec, listAdapterModules, mergeAdapter, openAdapter, writeAdapter } from '../../../src/checkpoint/adapter/index.ts';
 import { exportHf, importHf } from '../../../src/checkpoint/hf.ts';
 import type { ReadParameter } from '../../../src/checkpoint/source.ts';
 import { posixFiles } from '../../../src/host/posix.ts';
 import type { LlamaConfig } from '../../../src/nn/config.ts';
+import { loraModules } from '../../../src/nn/lora.ts';
 import { sizeOf } from '../../../src/tensor/types.ts';
 
 const out = process.argv[2];
@@ -21,7 +22,8 @@ const written: { name: string; base: string }[] = [];
 function drawn(c: LlamaConfig, spec: AdapterSpec, seed: number): ReadParameter {
   const modules = listAdapterModules(c, spec.targets);
   const values = new Map<string, Float32Array>();
-  listAdapterParameters(c, spec).forEach(({ name, shape }, stream) => {
+  const parameters = loraModules(c, spec).flatMap(({ a, b }) => [a, b]);
+  parameters.forEach(({ name, shape }, stream) => {
     const random = new Random(seed, stream);
     const all = Float32Array.from({ length: sizeOf(shape) }, () => 0.3 * random.normal());
     if (name.endsWith('.lora_b') && !name.startsWith('embed')) {
