@@ -256,6 +256,7 @@ export const browserHost: Host = {
   cacheDir: '/cache',
   residentBytes: () => null,
   peakResidentBytes: () => null,
+  memoryBytes: () => null,
   heapBytes: () => (performance as { memory?: { usedJSHeapSize: number } }).memory?.usedJSHeapSize ?? null,
   onInterrupt: () => () => {},
   sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),

@@ -16,6 +16,7 @@ interface DenoLike {
   cwd(): string;
   env: { get(name: string): string | undefined };
   memoryUsage(): { rss: number; heapUsed: number };
+  systemMemoryInfo(): { total: number };
   readTextFileSync(path: string): string;
   addSignalListener(signal: string, f: () => void): void;
   removeSignalListener(signal: string, f: () => void): void;
@@ -81,6 +82,14 @@ export const denoHost: Host = {
       const found = /^VmHWM:\s+(\d+) kB/m.exec(deno.readTextFileSync('/proc/self/status'));
       return found ? Number(found[1]) * 1024 : null;
     } catch {
+      return null;
+    }
+  },
+  memoryBytes() {
+    try {
+      return deno.systemMemoryInfo().total;
+    } catch {
+      // Without the permission.
       return null;
     }
   },

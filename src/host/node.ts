@@ -91,6 +91,11 @@ export const nodeHost: Host = {
   cacheDir: process.env.SCION_CACHE ?? joinPath(process.env.XDG_CACHE_HOME ?? joinPath(os.homedir(), '.cache'), 'scion'),
   residentBytes: () => process.memoryUsage.rss(),
   peakResidentBytes: () => process.resourceUsage().maxRSS * 1024,
+  memoryBytes() {
+    // Of a container where one sets a limit; without one it is 0 or beyond all memory.
+    const limit = process.constrainedMemory?.() ?? 0;
+    return limit > 0 ? Math.min(limit, os.totalmem()) : os.totalmem();
+  },
   heapBytes: () => process.memoryUsage().heapUsed,
   onInterrupt(stop) {
     const onInt = () => stop('SIGINT');

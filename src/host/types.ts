@@ -115,6 +115,8 @@ export interface Host {
   residentBytes(): number | null;
   /** The most that was resident since the process began, in bytes, where known. */
   peakResidentBytes(): number | null;
+  /** Memory that programs on this machine can have, in bytes, where known. */
+  memoryBytes(): number | null;
   /** JavaScript heap in use in bytes, where known. */
   heapBytes(): number | null;
   /** Calls `stop` on SIGINT and SIGTERM; gives back the way to stop listening. */

@@ -2,14 +2,16 @@
  * Whole small runs on a device: what is done is not done again, what changed is, stages hand on what they should, arms share the base,
  * adapters end up in the model. What a killed run comes to is in test/faults.
  */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { importHf } from '../checkpoint/hf.ts';
 import { findLatest, openCheckpoint } from '../checkpoint/load.ts';
+import { GpuDevice } from '../gpu/device.ts';
 import { host } from '../host/index.ts';
 import { STEP } from '../tensor/ops/step_state.ts';
+import { dryRun } from './dry-run.ts';
 import { readRecipeText } from './read.ts';
 import { type RecipeResult, runRecipe } from './run.ts';
 
@@ -130,8 +132,17 @@ describe('a recipe', { timeout: 120_000 }, () => {
   });
 
   it('adds adapters into what the stage hands on, and leaves them beside', async () => {
-    const result = await run(recipe([stage('inject'), stage('tune', ', learn: lora, lora: { rank: 2, alpha: 4, targets: [q_proj, down_proj] }')]), 'c');
-    const { files } = await host();
+    const text = recipe([stage('inject'), stage('tune', ', learn: lora, lora: { rank: 2, alpha: 4, targets: [q_proj, down_proj] }')]);
+    const result = await run(text, 'c');
+    const machine = await host();
+    const { files } = machine;
+    // What --dry-run says of memory is what it took.
+    const device = await GpuDevice.open();
+    const { recipe: read } = await readRecipeText(machine, text, root);
+    const { stages: rows } = await dryRun(machine, read, { facts: device.facts, memory: null, speed: null, price: null });
+    device.destroy();
+    for (const [i, made] of [result.baseStage, ...result.stages].entries())
+      expect(Math.abs((rows[i].bytes ?? 0) / (made?.peakBytesMeasured ?? 1) - 1), rows[i].name).toBeLessThan(0.02);
     const before = await latest('c', 'inject');
     const after = await latest('c', 'tune');
     const exported = await importHf(files, join(root, 'c', result.model));
@@ -179,6 +190,13 @@ describe('a recipe', { timeout: 120_000 }, () => {
     const open = await openCheckpoint(files, found?.path ?? '');
     expect((await open.read('embed')).length).toBe(400 * 16);
     await open.close();
+  });
+
+  it('does not begin where a stage needs more than the budget', async () => {
+    const asked = run(`${recipe(two)}\nbudget: 200kB`, 'budget');
+    const needs = /stages\.1: stage replay needs \d+ KiB, the recipe's budget is 195 KiB; /;
+    await expect(asked).rejects.toMatchObject({ kind: 'memory', message: expect.stringMatching(needs) });
+    expect(existsSync(join(root, 'budget'))).toBe(false);
   });
 
   it('refuses a folder that holds something else, and leaves it as it is', async () => {

@@ -3,18 +3,19 @@
  * versions and device, a record of every step, data, vocabulary, stages with checkpoints and logs, the model, `result.json`. The same
  * command in the same folder goes on, does again what changed, and only tells where nothing did.
  */
-import { ScionError } from '../base/errors.ts';
+import { isScionError, ScionError } from '../base/errors.ts';
 import { joinPath } from '../base/path.ts';
 import { makeDurableDir } from '../checkpoint/folders.ts';
 import { acquireLock } from '../checkpoint/lock.ts';
 import type { YamlFile } from '../formats/yaml-file.ts';
-import type { DeviceOptions } from '../gpu/device.ts';
+import { type DeviceOptions, GpuDevice } from '../gpu/device.ts';
 import type { Host } from '../host/types.ts';
 import { writeWhole } from '../host/whole-file.ts';
 import { RunReport } from '../train/report/build.ts';
 import { joinHooks } from '../train/run-folder.ts';
 import type { TrainHooks } from '../train/trainer.ts';
 import { checkRecipe } from './check.ts';
+import { checkFit } from './dry-run.ts';
 import { StepRunner } from './engine.ts';
 import { type JourneyResult, runJourney } from './journey.ts';
 import type { Recipe } from './schema.ts';
@@ -78,14 +79,33 @@ async function checkOut(host: Host, out: string): Promise<void> {
 }
 
 /**
+ * Refuses a recipe whose stages do not fit, while nothing is spent on it. WebGPU does not tell how much memory a GPU has: there only the recipe's budget
+ * and the limits of single buffers count. A CPU adapter has that of the machine.
+ */
+async function checkMemory(host: Host, { recipe, file, out, device: asked = {} }: RunRecipeOptions): Promise<void> {
+  let device: GpuDevice;
+  try {
+    device = await GpuDevice.open(asked);
+  } catch (error) {
+    // What is done can be told without a device; anything else would come to a stage that has none.
+    if (isScionError(error, 'device') && (await host.files.stat(joinPath(out, 'result.json'))) !== null) return;
+    throw error;
+  }
+  const { facts } = device;
+  device.destroy();
+  await checkFit(host, recipe, file, { facts, memory: facts.fallback ? host.memoryBytes() : null });
+}
+
+/**
  * Runs a recipe. @throws ScionError `input` naming line and column for a recipe that cannot run, `locked` where another run works in the
- * folder, `interrupted` after `stop` with all that was done kept.
+ * folder, `memory` with the same for a stage that the device or the recipe's budget cannot hold, `interrupted` after `stop` with all that was done kept.
  */
 export async function runRecipe(host: Host, options: RunRecipeOptions): Promise<RecipeResult> {
   const { recipe, file, out, version } = options;
   const { files } = host;
   await checkOut(host, out);
   await checkRecipe(host, recipe, file);
+  await checkMemory(host, options);
   await makeDurableDir(files, out);
   const lock = await acquireLock(host, out);
   const timer = setInterval(() => void lock.refresh().catch(() => undefined), 30_000);

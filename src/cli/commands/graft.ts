@@ -12,8 +12,8 @@ import { graftRecipe } from '../../recipe/graft-recipe.ts';
 import { readRecipeText } from '../../recipe/read.ts';
 import { loadTokenizer, type Tokenizer } from '../../text/tokenizer.ts';
 import type { Command } from '../command.ts';
+import { printRun, runFiguresOf, runLoaded } from '../recipe-run.ts';
 import { si } from '../status.ts';
-import { printRun, runFiguresOf, runLoaded } from './run.ts';
 
 /** So many characters are looked at to see how well the base's pieces serve the data. */
 const LOOK_CHARACTERS = 400_000;
@@ -111,7 +111,7 @@ export const command: Command = {
     print(`data       ${si(characters)} characters, ${idsPerCharacter.toFixed(2)} ids each; ${add > 0 ? `up to ${add} new pieces` : 'no new pieces'}`);
     const { recipe, file } = await readRecipeText(machine, text, machine.cwd, joinPath(out, 'recipe.yaml'));
     const made = await runLoaded(context, { recipe, file }, out);
-    printRun(context, made, out);
+    await printRun(context, made, out);
     result(runFiguresOf(made, out));
   },
 };

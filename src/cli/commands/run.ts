@@ -11,112 +11,12 @@ import { host } from '../../host/index.ts';
 import { checkRecipe } from '../../recipe/check.ts';
 import { assumedDevice, assumedGpuFacts, DEVICES, REACHED } from '../../recipe/devices.ts';
 import { dryRun, needFit } from '../../recipe/dry-run.ts';
-import { type LoadedRecipe, readRecipeFile } from '../../recipe/read.ts';
-import { type RecipeResult, runRecipe } from '../../recipe/run.ts';
+import { readRecipeFile } from '../../recipe/read.ts';
 import type { Recipe } from '../../recipe/schema.ts';
-import { summaryTables, tableLines } from '../../recipe/summary.ts';
 import { matmulPeak } from '../../train/peak.ts';
 import type { Command, Context } from '../command.ts';
+import { printRun, runFiguresOf, runLoaded } from '../recipe-run.ts';
 import { bytes, duration, si } from '../status.ts';
-import { statusHooks } from '../training.ts';
-import { VERSION } from '../version.ts';
-
-/** Shows steps as they go: done ones as a line, the one under way in the status line. */
-function runProgress({ print, status }: Context): Pick<Parameters<typeof runRecipe>[1], 'onStep' | 'onProgress' | 'stageHooks'> {
-  let title = '';
-  let skipped = 0;
-  return {
-    onStep(event) {
-      if (event.state === 'skipped') {
-        skipped++;
-        return;
-      }
-      if (skipped > 0) print(`${skipped} steps are done already`);
-      skipped = 0;
-      title = event.title;
-      if (event.state === 'begins') status.set(title);
-      else print(`${duration(event.seconds).padStart(8)}  ${event.title}`);
-    },
-    onProgress: (message) => status.set(`${title}: ${message}`),
-    stageHooks: (_stage, facts) => {
-      const shown = { steps: facts.steps, planned: facts.plannedBytes };
-      const hooks = statusHooks(status, shown);
-      return {
-        ...hooks,
-        onStep: (report) => {
-          shown.planned = facts.plannedBytes;
-          hooks.onStep?.(report);
-        },
-      };
-    },
-  };
-}
-
-/** Runs a recipe as the command's flags say, with everything shown. */
-export async function runLoaded(context: Context, { recipe, file }: LoadedRecipe, out: string): Promise<RecipeResult> {
-  const { flags, stop } = context;
-  return runRecipe(await host(), {
-    recipe,
-    file,
-    out,
-    version: VERSION,
-    device: { adapter: flags.string('device') },
-    ...(flags.has('workers') ? { workers: flags.number('workers') } : {}),
-    fresh: flags.boolean('fresh'),
-    stop,
-    ...runProgress(context),
-  });
-}
-
-/** Answers before the graft and after it, by question set. */
-function questionFigures(result: RecipeResult): Record<string, unknown> {
-  const before = result.baseStage?.questions ?? result.baseAnswers ?? {};
-  const after = result.stages.at(-1)?.questions ?? {};
-  return Object.fromEntries(
-    Object.entries(after).map(([name, { n, accuracy, interval, chance, commonest }]) => [
-      name,
-      { before: before[name]?.accuracy ?? null, after: accuracy, interval, n, chance, commonest },
-    ]),
-  );
-}
-
-/** A run in figures, for `--json`. */
-export function runFiguresOf(result: RecipeResult, out: string): Record<string, unknown> {
-  const stages = [...(result.baseStage ? [result.baseStage] : []), ...result.stages];
-  return {
-    out,
-    cached: result.cached,
-    stages: stages.map(({ name, steps, tokens, seconds, valBitsPerByte }) => ({ name, steps, tokens, seconds, valBitsPerByte })),
-    questions: questionFigures(result),
-    skippedSteps: result.skipped,
-    checkpoint: joinPath(out, result.checkpoint),
-    model: joinPath(out, result.model),
-    report: joinPath(out, 'report.html'),
-    seconds: result.seconds,
-  };
-}
-
-/** The tables of a run, with a free line before and behind each. */
-export function printTables({ print }: Context, made: RecipeResult): void {
-  for (const table of summaryTables(made)) {
-    print('');
-    for (const line of tableLines(table)) print(line);
-  }
-  print('');
-}
-
-/** What a run came to, in lines. */
-export function printRun(context: Context, made: RecipeResult, out: string): void {
-  const { print } = context;
-  for (const stage of [...(made.baseStage ? [made.baseStage] : []), ...made.stages]) {
-    print(
-      `${stage.name.padEnd(12)} ${stage.steps} steps, ${si(stage.tokens)} tokens, loss ${stage.firstLoss?.toFixed(3) ?? '–'} → ${stage.lastLoss?.toFixed(3) ?? '–'}, ${si(stage.tokensPerSecond)} tokens/s`,
-    );
-  }
-  printTables(context, made);
-  print(`report ${joinPath(out, 'report.html')}`);
-  print(made.cached ? `nothing was left to do: ${joinPath(out, made.model)}` : `done in ${duration(made.seconds)}: ${joinPath(out, made.model)}`);
-}
 
 /** Prints what a recipe would take. */
 async function plan({ flags, print, result, status }: Context, recipe: Recipe, file: YamlFile): Promise<void> {
@@ -128,16 +28,19 @@ async function plan({ flags, print, result, status }: Context, recipe: Recipe, f
   const assumed = name === undefined ? null : assumedDevice(name);
   let facts: DeviceFacts;
   let speed: number | null;
+  let memory: number | null;
   if (assumed) {
     facts = assumedGpuFacts(assumed);
+    memory = assumed.memory;
     speed = given === undefined ? assumed.peak * REACHED : given * 1e9;
   } else {
     const device = await GpuDevice.open({ adapter: flags.string('device') });
     facts = device.facts;
+    memory = facts.fallback ? machine.memoryBytes() : null;
     device.destroy();
     speed = given === undefined ? await matmulPeak(facts, { adapter: flags.string('device') }) : given * 1e9;
   }
-  const made = await dryRun(machine, recipe, { facts, memory: assumed?.memory ?? null, speed, price: flags.number('price') ?? assumed?.price ?? null });
+  const made = await dryRun(machine, recipe, { facts, memory, speed, price: flags.number('price') ?? assumed?.price ?? null });
   status.clear();
   print(`device     ${made.device}${made.memory === null ? '' : `, ${(made.memory / 1e9).toFixed(0)} GB`}${assumed ? ' (assumed)' : ''}`);
   print(`model      ${si(made.parameters)} parameters, ${made.vocabulary} rows`);
@@ -188,7 +91,7 @@ export const command: Command = {
     }
     const out = normalPath(flags.string('out') ?? joinPath('runs', recipe.name === 'run' ? baseName(path).replace(/\.ya?ml$/, '') : recipe.name));
     const made = await runLoaded(context, { recipe, file }, out);
-    printRun(context, made, out);
+    await printRun(context, made, out);
     result(runFiguresOf(made, out));
   },
 };

@@ -13,8 +13,7 @@ import { countParameters } from '../../nn/config.ts';
 import { readRecipeText } from '../../recipe/read.ts';
 import { sampleRecipe } from '../../recipe/sample-recipe.ts';
 import type { Command } from '../command.ts';
-import { bytes, duration, si, sparkline } from '../status.ts';
-import { printTables, runFiguresOf, runLoaded } from './run.ts';
+import { printRun, runFiguresOf, runLoaded, stagesOf, totalsOf } from '../recipe-run.ts';
 
 /** Where the figures of a finished start lie, so that the next one can tell them without doing anything. */
 const FIGURES = 'start.json';
@@ -42,7 +41,7 @@ export const command: Command = {
   },
   examples: ['scion start', 'scion start --data my/*.txt --out runs/mine', 'scion start --quick --json'],
   async run(context) {
-    const { flags, print, result, status } = context;
+    const { flags, result, status } = context;
     const machine = await host();
     const { files } = machine;
     const out = normalPath(flags.need('out', 'the folder of the run'));
@@ -53,8 +52,8 @@ export const command: Command = {
     const text = sampleRecipe({ steps, quick, seed: flags.number('seed'), data: own });
     const { recipe, file } = await readRecipeText(machine, text, machine.cwd, joinPath(out, 'recipe.yaml'));
     const made = await runLoaded(context, { recipe, file }, out);
-    const [base, ...rest] = [...(made.baseStage ? [made.baseStage] : []), ...made.stages];
-    const all = [base, ...rest];
+    const all = stagesOf(made);
+    const [base] = all;
     const last = all[all.length - 1];
     const place = joinPath(out, FIGURES);
     const model = joinPath(out, made.model);
@@ -64,54 +63,33 @@ export const command: Command = {
       figures = { ...(JSON.parse(new TextDecoder().decode(await files.read(place))) as Record<string, unknown>), cached: true, skippedSteps: made.skipped };
     } else {
       status.set('training the byte n-gram model to compare with');
-      const sum = (pick: (stage: (typeof all)[number]) => number): number => all.reduce((total, stage) => total + pick(stage), 0);
-      const seconds = sum((stage) => stage.seconds);
       figures = {
         ...runFiguresOf(made, out),
+        ...totalsOf(made),
         runtime: machine.version,
         device: last.device,
-        steps: sum((stage) => stage.steps),
-        tokens: sum((stage) => stage.tokens),
         firstLoss: base.firstLoss,
         lastLoss: last.lastLoss,
         valBitsPerByteFirst: made.stages[0].valBitsPerByteFirst,
         valBitsPerByteLast: last.valBitsPerByteLast,
-        tokensPerSecond: seconds > 0 ? sum((stage) => stage.tokens) / seconds : 0,
         flopsPerSecond: last.flopsPerSecond,
         params: countParameters(config),
         ngramBitsPerByte: own.length > 0 ? null : ngramBaseline(),
-        peakBytesPlanned: Math.max(...all.map((stage) => stage.peakBytesPlanned)),
-        peakBytesMeasured: Math.max(...all.map((stage) => stage.peakBytesMeasured)),
         samples: last.samples,
       };
       await files.write(place, new TextEncoder().encode(`${JSON.stringify(figures, null, 1)}\n`));
     }
     status.clear();
-    print('');
-    print(`device     ${last.device} on ${machine.version}`);
-    print(
-      `model      ${si(countParameters(config))} parameters: ${config.numLayers} layers of ${config.hiddenSize}, ${config.numHeads} heads, vocabulary ${config.vocabSize}`,
-    );
-    for (const { name, curve, firstLoss, lastLoss, steps: n } of all)
-      print(
-        `${name.padEnd(10)} ${sparkline(curve.map(([, loss]) => loss))}  loss ${firstLoss?.toFixed(2) ?? '–'} → ${lastLoss?.toFixed(2) ?? '–'} in ${n} steps`,
-      );
-    print(
-      `speed      ${si(figures.tokensPerSecond as number)} tokens/s; memory ${bytes(figures.peakBytesMeasured as number)} (planned ${bytes(figures.peakBytesPlanned as number)})`,
-    );
-    if (figures.ngramBitsPerByte !== null)
-      print(
-        `held-out   ${(figures.valBitsPerByteLast as number | null)?.toFixed(3) ?? '–'} bits per byte over all; an order-5 byte n-gram model that saw the same text: ${(figures.ngramBitsPerByte as number).toFixed(3)}`,
-      );
-    printTables(context, made);
-    for (const { prompt, text: answer } of last.samples) print(`  ${prompt}\n    →${answer.split('\n')[0]}`);
-    print('');
-    print(`report ${joinPath(out, 'report.html')}`);
-    print(
-      made.cached
-        ? `nothing was left to do: ${model}`
-        : `done in ${duration(made.seconds)}. Next: npx scion generate --model ${model} --prompt "The capital of France is"`,
-    );
+    const held = figures.valBitsPerByteLast as number | null;
+    await printRun(context, made, out, {
+      lines:
+        figures.ngramBitsPerByte === null
+          ? []
+          : [
+              `held-out   ${held?.toFixed(3) ?? '–'} bits per byte over all; an order-5 byte n-gram model that saw the same text: ${(figures.ngramBitsPerByte as number).toFixed(3)}`,
+            ],
+      next: `npx scion generate --model ${model} --prompt "The capital of France is"`,
+    });
     result(figures);
   },
 };
