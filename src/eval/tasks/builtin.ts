@@ -37,7 +37,8 @@ metrics:
   option-likelihood: [option_accuracy, option_accuracy_per_token, option_accuracy_per_byte, option_accuracy_gain]
   generate: [single_choice_accuracy]
 parts:
-  - subjects: [logiqa-zh, jec-qa-kd, jec-qa-ca, gaokao-chinese, gaokao-geography, gaokao-history, gaokao-biology, gaokao-chemistry, gaokao-physics, gaokao-mathqa]
+  - subjects:
+      [logiqa-zh, jec-qa-kd, jec-qa-ca, gaokao-chinese, gaokao-geography, gaokao-history, gaokao-biology, gaokao-chemistry, gaokao-physics, gaokao-mathqa]
     language: zh
     prompt:
       header: "以下是考试中各个问题的答案。\\n\\n"
@@ -81,7 +82,8 @@ compat:
       target-loss: [perplexity@colossaleval, ppl_score@colossaleval]
       generate: [single_choice_accuracy@colossaleval]
     parts:
-      - subjects: [logiqa-zh, jec-qa-kd, jec-qa-ca, gaokao-chinese, gaokao-geography, gaokao-history, gaokao-biology, gaokao-chemistry, gaokao-physics, gaokao-mathqa]
+      - subjects:
+          [logiqa-zh, jec-qa-kd, jec-qa-ca, gaokao-chinese, gaokao-geography, gaokao-history, gaokao-biology, gaokao-chemistry, gaokao-physics, gaokao-mathqa]
         prompt:
           body: "{passage|+\\n\\n}问题：{question} 从以下选项中选择：{options}\\n答案："
           shotBody: "问题：{passage} {question}\\n从以下选项中选择：{options}\\n答案："
@@ -102,9 +104,35 @@ compat:
         prompt: { body: "{passage|+\\n\\n}问题：{question}\\n答案：", shotBody: "问题：{question}\\n答案：" }
 subsets:
   # What Colossal-LLaMA-2's table calls AGIEval: eleven exams of four options.
-  four-choice: [logiqa-en, logiqa-zh, sat-math, sat-en, sat-en-without-passage, gaokao-english, gaokao-chinese, gaokao-geography, gaokao-history, gaokao-biology, gaokao-chemistry]
+  four-choice:
+    [
+      logiqa-en,
+      logiqa-zh,
+      sat-math,
+      sat-en,
+      sat-en-without-passage,
+      gaokao-english,
+      gaokao-chinese,
+      gaokao-geography,
+      gaokao-history,
+      gaokao-biology,
+      gaokao-chemistry,
+    ]
   english: [lsat-ar, lsat-lr, lsat-rc, logiqa-en, sat-math, sat-en, aqua-rat, sat-en-without-passage, gaokao-english, math]
-  chinese: [logiqa-zh, jec-qa-kd, jec-qa-ca, gaokao-chinese, gaokao-geography, gaokao-history, gaokao-biology, gaokao-chemistry, gaokao-physics, gaokao-mathqa, gaokao-mathcloze]
+  chinese:
+    [
+      logiqa-zh,
+      jec-qa-kd,
+      jec-qa-ca,
+      gaokao-chinese,
+      gaokao-geography,
+      gaokao-history,
+      gaokao-biology,
+      gaokao-chemistry,
+      gaokao-physics,
+      gaokao-mathqa,
+      gaokao-mathcloze,
+    ]
 subjects:
   aqua-rat: { group: English }
   gaokao-english: { group: English }
@@ -171,7 +199,17 @@ compat:
       letters: [first_token_accuracy@colossaleval]
       generate: [single_choice_accuracy@colossaleval]
 subsets:
-  hard: [advanced_mathematics, discrete_mathematics, probability_and_statistics, college_chemistry, college_physics, high_school_mathematics, high_school_chemistry, high_school_physics]
+  hard:
+    [
+      advanced_mathematics,
+      discrete_mathematics,
+      probability_and_statistics,
+      college_chemistry,
+      college_physics,
+      high_school_mathematics,
+      high_school_chemistry,
+      high_school_physics,
+    ]
 submission: ceval
 subjects:
   accountant: { name: 注册会计师, group: Other }
@@ -270,7 +308,17 @@ compat:
       letters: [first_token_accuracy@colossaleval]
       generate: [single_choice_accuracy@colossaleval]
 subsets:
-  hard: [advanced_mathematics, discrete_mathematics, probability_and_statistics, college_chemistry, college_physics, high_school_mathematics, high_school_chemistry, high_school_physics]
+  hard:
+    [
+      advanced_mathematics,
+      discrete_mathematics,
+      probability_and_statistics,
+      college_chemistry,
+      college_physics,
+      high_school_mathematics,
+      high_school_chemistry,
+      high_school_physics,
+    ]
 subjects:
   accountant: { name: 注册会计师, group: Other }
   advanced_mathematics: { name: 高等数学, group: STEM }
@@ -366,7 +414,24 @@ compat:
       target-loss: [perplexity@colossaleval, ppl_score@colossaleval]
       generate: [single_choice_accuracy@colossaleval]
 subsets:
-  china-specific: [ancient_chinese, chinese_civil_service_exam, chinese_driving_rule, chinese_food_culture, chinese_foreign_policy, chinese_history, chinese_literature, chinese_teacher_qualification, construction_project_management, elementary_chinese, elementary_commonsense, ethnology, high_school_politics, modern_chinese, traditional_chinese_medicine]
+  china-specific:
+    [
+      ancient_chinese,
+      chinese_civil_service_exam,
+      chinese_driving_rule,
+      chinese_food_culture,
+      chinese_foreign_policy,
+      chinese_history,
+      chinese_literature,
+      chinese_teacher_qualification,
+      construction_project_management,
+      elementary_chinese,
+      elementary_commonsense,
+      ethnology,
+      high_school_politics,
+      modern_chinese,
+      traditional_chinese_medicine,
+    ]
 subjects:
   agronomy: { name: 农学, group: Other }
   anatomy: { name: 解剖学, group: STEM }
@@ -627,7 +692,8 @@ compat:
       target-loss: [perplexity@colossaleval, ppl_score@colossaleval]
       generate: [single_choice_accuracy@colossaleval]
     parts:
-      - subjects: [Chinese_Lang_and_Usage_MCQs, Chinese_Modern_Lit, English_Fill_in_Blanks, English_Reading_Comp, English_Cloze_Test, Geography_MCQs, Physics_MCQs]
+      - subjects:
+          [Chinese_Lang_and_Usage_MCQs, Chinese_Modern_Lit, English_Fill_in_Blanks, English_Reading_Comp, English_Cloze_Test, Geography_MCQs, Physics_MCQs]
         methods: [generate, target-loss]
         metrics: { generate: [multi_choice_accuracy@colossaleval], target-loss: [perplexity@colossaleval] }
         maxNewTokens: 32
@@ -642,7 +708,23 @@ compat:
 subsets:
   # What Colossal-LLaMA-2's table calls GAOKAO: seven sets of single answers.
   single-choice: [English_MCQs, Biology_MCQs, Chemistry_MCQs, History_MCQs, Math_I_MCQs, Math_II_MCQs, Political_Science_MCQs]
-  objective: [Biology_MCQs, Chemistry_MCQs, Chinese_Lang_and_Usage_MCQs, Chinese_Modern_Lit, English_Cloze_Test, English_Fill_in_Blanks, English_MCQs, English_Reading_Comp, Geography_MCQs, History_MCQs, Math_II_MCQs, Math_I_MCQs, Physics_MCQs, Political_Science_MCQs]
+  objective:
+    [
+      Biology_MCQs,
+      Chemistry_MCQs,
+      Chinese_Lang_and_Usage_MCQs,
+      Chinese_Modern_Lit,
+      English_Cloze_Test,
+      English_Fill_in_Blanks,
+      English_MCQs,
+      English_Reading_Comp,
+      Geography_MCQs,
+      History_MCQs,
+      Math_II_MCQs,
+      Math_I_MCQs,
+      Physics_MCQs,
+      Political_Science_MCQs,
+    ]
 subjects:
   Biology_MCQs: { group: Objective }
   Biology_Open-ended_Questions: { group: Subjective }
