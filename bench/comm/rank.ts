@@ -18,6 +18,9 @@ export interface RankJob {
   readonly staged?: boolean;
 }
 
+/** Repeats that do not count: engines compile what runs often. */
+const WARM_UP = 10;
+
 /** Milliseconds of each repeat, by size. */
 export type Times = number[][];
 
@@ -33,7 +36,7 @@ async function timed(
   fill();
   for (const i of counts.keys()) {
     const own: number[] = [];
-    for (let r = -2; r < repeats; r++) {
+    for (let r = -WARM_UP; r < repeats; r++) {
       await barrier();
       const start = machine.now();
       await sum(i);
