@@ -48,7 +48,7 @@ const SURFACE: Readonly<Record<string, string>> = {
     'accumulate batch clip config data device devices first-row help json keep lr mesh min-lr model optimizer out outlier precision profile prompts recompute resume save-every schedule seed steps tokenizer tokens validate-every validation validation-bytes validation-share warmup weight-decay z-loss zero',
   plan: 'accumulate batch budget config device gflops help html json limits model precision profile recompute steps tokens',
   score: 'adapter data device ema help json limit max-tokens model precision tokenizer window',
-  eval: 'budget compat data device few-shot fresh help json limit method model out precision seed shots-file subjects tasks tokenizer',
+  eval: 'adapter budget compat data device ema few-shot fresh help json limit method model out precision seed shots-file subjects tasks tokenizer',
   generate: 'adapter device ema help json max-new-tokens model precision prompt repetition-penalty seed stop temperature tokenizer top-k top-p',
   chat: 'adapter context device ema help json max-new-tokens model precision repetition-penalty seed system temperature template tokenizer top-k top-p',
   import: 'dtype force help json out tokenizer',

@@ -2,7 +2,7 @@
  * Whole small runs on a device: what is done is not done again, what changed is, stages hand on what they should, arms share the base,
  * adapters end up in the model. What a killed run comes to is in test/faults.
  */
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -98,19 +98,18 @@ describe('a recipe', { timeout: 120_000 }, () => {
     expect(idsDone(await run(recipe(two, 'evaluate: { questions: [{ name: en, sample: en }], at: ends, every: 2 }', 50), 'a'))).toEqual([]);
   });
 
-  it('asks on the way, every so many steps and behind the last, without a change to what is learned', async () => {
-    const plain = await run(recipe([stage('only')]), 'way-plain');
-    const asked = await run(recipe([stage('only')], 'evaluate: { questions: [{ name: en, sample: en }], at: ends, every: 3 }'), 'way');
+  it('asks on the way, every so many steps and behind the last', async () => {
+    const question = (i: number) => JSON.stringify({ prompt: `${i} + 1 =`, options: [` ${i + 1}`, ` ${i}`], answer: 0 });
+    writeFileSync(join(root, 'q.jsonl'), [1, 2, 3].map(question).join('\n'));
+    const asked = await run(recipe([stage('only')], `evaluate: { questions: [{ name: sums, path: ${join(root, 'q.jsonl')} }], every: 3 }`), 'way');
     const found = readFileSync(join(root, 'way', 'stages', 'only', 'log.jsonl'), 'utf8')
       .trimEnd()
       .split('\n')
       .map((line) => JSON.parse(line) as { event: string; step: number; scores: Record<string, { value: number; n: number }> })
       .filter(({ event }) => event === 'evaluation');
     expect(found.map(({ step }) => step)).toEqual([3, 4]);
-    const { accuracy, n } = asked.stages[0].questions.en;
-    expect(found[1].scores.en).toMatchObject({ value: accuracy, n });
-    expect(asked.stages[0].curve).toEqual(plain.stages[0].curve);
-    expect(readFileSync(join(root, 'way', 'stages', 'only', 'report.html'), 'utf8')).toContain('<b>Questions</b>');
+    const { accuracy, n } = asked.stages[0].questions.sums;
+    expect(found[1].scores.sums).toMatchObject({ value: accuracy, n });
   });
 
   it('carries moments and step count where it is asked to, and continues a schedule', async () => {

@@ -1,5 +1,5 @@
 /**
- * A run as a whole: the kernels that a checkpoint was made with are the kernels that a resume runs, whatever this
+ * A run as a whole: questions on the way are asked when they are due and change nothing; the kernels that a checkpoint was made with are the kernels that a resume runs, whatever this
  * device would choose by itself, so that the bits at the end are those of a run without a break.
  */
 import { createHash } from 'node:crypto';
@@ -7,6 +7,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { ScionError } from '../base/errors.ts';
 import { sampleSplits } from '../data/sample/index.ts';
 import { makeConfig } from '../nn/config.ts';
 import { learnBpe } from '../text/learn/scratch.ts';
@@ -75,4 +76,39 @@ test('a resume runs the kernels of its checkpoint', { timeout: 60_000 }, async (
   const { checkpoint } = await second.train();
   await second.close();
   expect(weights(checkpoint)).toBe(forced);
+});
+
+test('questions are asked when they are due, told in log and report, and change no bit', { timeout: 60_000 }, async () => {
+  const usual = await whole('unasked', {});
+  const asked: number[] = [];
+  const events: string[] = [];
+  const run = await Run.open({
+    ...common,
+    out: join(folder, 'asked'),
+    resume: false,
+    evaluate: {
+      every: 5,
+      async ask({ attempted, session }) {
+        asked.push(attempted);
+        // Reads what is trained, as a generator on these weights would; once it fails as a broken model does.
+        const norm = await session.readState('norm');
+        if (attempted === 10) throw new ScionError('numeric', 'the logits hold NaN');
+        return { facts: { value: norm[0] > 0 ? 0.5 : 0, low: 0.25, high: 0.75, n: 12 } };
+      },
+    },
+    hooks: {
+      onEvaluate: ({ step, scores }) => void events.push(`${step} ${scores.facts.value}`),
+      onEvent: ({ kind, step }) => void events.push(`${step} ${kind}`),
+    },
+  });
+  const { checkpoint } = await run.train();
+  await run.close();
+  expect(asked).toEqual([5, 10, STEPS]);
+  expect(events).toEqual(['5 0.5', '10 evaluation-failed', `${STEPS} 0.5`]);
+  expect(weights(checkpoint)).toBe(usual);
+  const log = readFileSync(join(folder, 'asked', 'log.jsonl'), 'utf8');
+  expect(log.match(/"event":"evaluation"/g)).toHaveLength(2);
+  const report = readFileSync(join(folder, 'asked', 'report.html'), 'utf8');
+  expect(report).toContain('<b>Questions</b>');
+  expect(report).toContain('no answers at step 10: the logits hold NaN');
 });

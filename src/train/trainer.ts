@@ -114,7 +114,7 @@ export interface TrainHooks {
   onEvaluate?(report: EvaluationReport): void | Promise<void>;
   onSave?(path: string, step: number): void;
   onEvent?(event: {
-    readonly kind: 'skipped' | 'save-failed' | 'device-lost' | 'resumed' | 'sample-failed';
+    readonly kind: 'skipped' | 'save-failed' | 'device-lost' | 'resumed' | 'sample-failed' | 'evaluation-failed';
     readonly step: number;
     readonly message: string;
   }): void;
@@ -433,16 +433,21 @@ export class Trainer {
     return report;
   }
 
-  /** Asks the questions of the run. */
+  /** Asks the questions of the run; a model that has gone wrong is told and trained on, as with samples. */
   private async evaluate(): Promise<void> {
     const { evaluate, hooks } = this.options;
     if (!evaluate) return;
     const machine = await host();
     const began = machine.now();
-    const scores = await evaluate.ask(this.stepper);
-    const seconds = (machine.now() - began) / 1000;
-    await hooks?.onEvaluate?.({ step: this.stepper.attempted, scores, seconds });
-    this.seconds.validation += seconds;
+    const step = this.stepper.attempted;
+    try {
+      const scores = await evaluate.ask(this.stepper);
+      await hooks?.onEvaluate?.({ step, scores, seconds: (machine.now() - began) / 1000 });
+    } catch (error) {
+      if (!isScionError(error) || error.kind === 'lost') throw error;
+      hooks?.onEvent?.({ kind: 'evaluation-failed', step, message: `no answers at step ${step}: ${error.message}` });
+    }
+    this.seconds.validation += (machine.now() - began) / 1000;
   }
 
   /** Continuations of the prompts. A model that has gone wrong must not end the run here: its steps are skipped or stop it. */

@@ -110,7 +110,7 @@ interface Ready extends AskedTask {
 function ready(tasks: readonly AskedTask[], tokenizer: Tokenizer, positions: number, bosId: number | null): Ready[] {
   const count = (text: string): number => tokenizer.encode(text).length + (bosId === null ? 0 : 1);
   return tasks.map(({ task, method, prompts }) => {
-    const fitted = method === 'text-loss' ? { prompts, fewer: 0 } : fitShots(prompts, count, positions, method === 'generate');
+    const fitted = method === 'text-loss' ? { prompts, fewer: 0 } : fitShots(prompts, count, positions, method === 'generate', task.compat === null ? 0 : 1);
     const prepared = prepare(tokenizer, fitted.prompts, { task: task.name, method, positions, bosId });
     return { task, method, prompts: prepared.questions as readonly TaskPrompt[], prepared, fewer: fitted.fewer };
   });
