@@ -17,12 +17,21 @@ function browserHostOnly(): Plugin {
   };
 }
 
+/** The library's modules do nothing by being loaded, so page and Worker take only what they name of them. */
+const inLibrary = (id: string): boolean => id.startsWith(resolve(import.meta.dirname, 'src')) || id.startsWith(resolve(import.meta.dirname, 'kernels'));
+
+const rolldownOptions = {
+  treeshake: { moduleSideEffects: (id: string) => !inLibrary(id) },
+  // The pipeline loads its steps when they are first used, so that a command starts fast; that some end up in one file anyway is no news.
+  checks: { ineffectiveDynamicImport: false },
+};
+
 export default defineConfig({
   root: resolve(import.meta.dirname, 'web'),
   base: './',
   plugins: [browserHostOnly()],
-  worker: { format: 'es', plugins: () => [browserHostOnly()] },
-  build: { outDir: 'dist', emptyOutDir: true, target: 'es2023' },
+  worker: { format: 'es', plugins: () => [browserHostOnly()], rolldownOptions },
+  build: { outDir: 'dist', emptyOutDir: true, target: 'es2023', rolldownOptions },
   server: { host: 'localhost', fs: { allow: ['..'] } },
   preview: { host: 'localhost' },
 });

@@ -27,5 +27,12 @@ describe('the sample recipe', () => {
     expect(recipe.data.data).toMatchObject([{ paths: ['/a b/"c".txt'], category: 'own' }]);
     expect(recipe.stages.map(({ mix }) => mix)).toEqual([{ own: 1 }, { own: 1 }]);
     expect('train' in recipe.base && recipe.base.train.shape.hidden).toBe(32);
+    expect(Object.keys(recipe.arms)).toEqual(['no-replay']);
+  });
+
+  it('leaves out what is only there to compare with', async () => {
+    const { recipe } = await readRecipeText(await host(), sampleRecipe({ compare: false }), '/x');
+    expect(recipe.arms).toEqual({});
+    expect(recipe.stages.length).toBe(2);
   });
 });

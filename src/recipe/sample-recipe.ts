@@ -13,6 +13,8 @@ export interface SampleRecipeOptions {
   readonly data?: readonly string[];
   /** A smaller model. */
   readonly quick?: boolean;
+  /** Also the same graft without replay, to compare with; by default. */
+  readonly compare?: boolean;
 }
 
 const { base, stages, model, basePieces, grownPieces } = SAMPLE_GRAFT;
@@ -21,7 +23,7 @@ const whole = base.schedule.steps + inject.schedule.steps + replay.schedule.step
 
 /** The recipe as YAML. */
 export function sampleRecipe(options: SampleRecipeOptions = {}): string {
-  const { steps = whole, seed = 1, data, quick = false } = options;
+  const { steps = whole, seed = 1, data, quick = false, compare = true } = options;
   const scaled = (n: number): number => Math.max(1, Math.round((n * steps) / whole));
   const often = (n: number, times: number): number => Math.max(1, Math.ceil(scaled(n) / times));
   /** Held-out text a category; a model that learns nothing is looked at less. */
@@ -91,9 +93,13 @@ evaluate:
   questions: [{ name: zh, sample: zh }, { name: en, sample: en }]
   at: ends
 `
-}
+}${
+  compare
+    ? `
 # The same new text without any English: what is forgotten.
 arms:
   no-replay: { replay: false }
-`;
+`
+    : ''
+}`;
 }

@@ -155,8 +155,8 @@ export interface TrainerOptions {
   };
   /** Parameters at step 0: a reader, or a seed for random ones. */
   readonly initial: { readonly seed: number } | { readonly read: ReadParameter; readonly carried?: CarriedOptimizer };
-  /** Set `requested` to stop after the step under way, with a save. */
-  readonly stop?: { requested: boolean };
+  /** Set `requested` to stop after the step under way, with a save; `hold` makes the next step wait for it, with all that is on the device kept. */
+  readonly stop?: { requested: boolean; readonly hold?: Promise<void> | null };
   readonly hooks?: TrainHooks;
 }
 
@@ -315,6 +315,10 @@ export class Trainer {
     /** Skipped steps in a row, as last read. */
     let badSoFar = 0;
     while (stepper.attempted < steps) {
+      if (options.stop?.hold) {
+        await options.stop.hold;
+        since = machine.now();
+      }
       const micros = await this.nextMicros();
       used += micros.reduce((sum, b) => sum + b.used, 0);
       places.push(micros[0]);
