@@ -98,7 +98,7 @@ describe('a recipe', { timeout: 120_000 }, () => {
     expect(idsDone(await run(recipe(two, 'evaluate: { questions: [{ name: en, sample: en }], at: ends, every: 2 }', 50), 'a'))).toEqual([]);
   });
 
-  it('asks on the way, every so many steps and behind the last', async () => {
+  it('asks on the way, every so many steps and behind the last', { timeout: 240_000 }, async () => {
     const question = (i: number) => JSON.stringify({ prompt: `${i} + 1 =`, options: [` ${i + 1}`, ` ${i}`], answer: 0 });
     writeFileSync(join(root, 'q.jsonl'), [1, 2, 3].map(question).join('\n'));
     const asked = await run(recipe([stage('only')], `evaluate: { questions: [{ name: sums, path: ${join(root, 'q.jsonl')} }], every: 3 }`), 'way');

@@ -78,7 +78,7 @@ test('a resume runs the kernels of its checkpoint', { timeout: 60_000 }, async (
   expect(weights(checkpoint)).toBe(forced);
 });
 
-test('questions are asked when they are due, told in log and report, and change no bit', { timeout: 60_000 }, async () => {
+test('questions are asked when they are due, told in log and report, and change no bit', { timeout: 240_000 }, async () => {
   const usual = await whole('unasked', {});
   const asked: number[] = [];
   const events: string[] = [];
