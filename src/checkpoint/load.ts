@@ -15,7 +15,7 @@ import { sizeOf } from '../tensor/types.ts';
 import { type CheckpointFolder, listCheckpoints } from './folders.ts';
 import { type Manifest, SCHEMA_VERSION, TRAINER_NAME, verifyCheckpoint } from './manifest.ts';
 import { type FoundState, KindParts } from './parts.ts';
-import { derivedWeight, exactBytes, halfBytes, heldBytes, kindFile, PIECE_BYTES, type StateStore, savedStates } from './store.ts';
+import { derivedWeight, exactBytes, halfBytes, heldBytes, kindFile, PIECE_BYTES, type SplitStates, type StateStore, savedStates } from './store.ts';
 
 /** Bytes written to a device before they are waited for: a queue's staging would otherwise double the model. */
 const FLUSH_BYTES = 64 << 20;
@@ -24,6 +24,8 @@ const FLUSH_BYTES = 64 << 20;
 export interface LoadOptions {
   readonly session: StateStore;
   readonly states: States;
+  /** Tensors of which this rank has parts. */
+  readonly split?: SplitStates;
   /** Refuses a checkpoint of another config hash. */
   readonly configHash?: string;
   readonly sha256?: HasherMaker;
@@ -100,7 +102,7 @@ export async function loadCheckpoint(files: HostFiles, path: string, options: Lo
 }
 
 async function loadStates(files: HostFiles, path: string, manifest: Manifest, options: LoadOptions): Promise<unknown> {
-  const { states, session, configHash } = options;
+  const { states, session, split, configHash } = options;
   if (configHash !== undefined && configHash !== manifest.configHash) {
     throw new ScionError(
       'input',
@@ -128,7 +130,7 @@ async function loadStates(files: HostFiles, path: string, manifest: Manifest, op
     const wanted = savedStates(states, gradients);
     for (const [kind, specs] of wanted) {
       const parts = open.get(kind) ?? (await take(kind));
-      if (parts) problems.push(...parts.differences(specs));
+      if (parts) problems.push(...parts.differences(specs.map((spec) => ({ ...spec, shape: split?.wholeShape(spec.name) ?? spec.shape }))));
       else problems.push(`it has no ${kindFile(kind)}`);
     }
     for (const name of listed) if (name.endsWith('.safetensors') && !used.has(name)) problems.push(`it has ${name}, which this run does not use`);
@@ -141,7 +143,13 @@ async function loadStates(files: HostFiles, path: string, manifest: Manifest, op
       );
     }
     const flusher = new Flusher(session);
-    for (const [kind, specs] of wanted) for (const spec of specs) await loadState(open.get(kind)?.state(spec.name), spec, states, flusher);
+    for (const [kind, specs] of wanted) {
+      for (const spec of specs) {
+        const parts = open.get(kind);
+        if (split?.wholeShape(spec.name) && parts) await loadPart(await parts.readF32(spec.name), spec, states, flusher, split);
+        else await loadState(parts?.state(spec.name), spec, states, flusher);
+      }
+    }
     if (!gradients) session.clearKind('grad');
     await flusher.flush();
   } finally {
@@ -170,6 +178,18 @@ class Flusher {
   async flush(): Promise<void> {
     if (this.last) await this.store.readBytes(this.last.key, this.last.offset, 4);
     this.pending = 0;
+  }
+}
+
+/** Writes this rank's part of a whole state. */
+async function loadPart(values: Float32Array, spec: StateSpec, states: States, flusher: Flusher, split: SplitStates): Promise<void> {
+  const part = split.cutWhole(spec.name, values);
+  const bytes = new Uint8Array(part.buffer);
+  const half = derivedWeight(states, spec);
+  for (const [state, content] of [[spec, bytes], ...(half ? [[half, halfBytes(bytes)] as const] : [])] as const) {
+    const place = states.place(state.name);
+    const own = cut(content, 0, heldBytes(states, state));
+    if (own) await flusher.write(place.buffer, place.offset + own.at, own.bytes);
   }
 }
 

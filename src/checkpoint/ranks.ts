@@ -14,7 +14,7 @@ import { findLatest, type LoadOptions, type LoadResult, loadFound } from './load
 import type { FileRecord } from './manifest.ts';
 import { pieceName, rankFile } from './parts.ts';
 import { type Part, type SaveOptions, type SaveResult, saveCheckpoint, writeParts } from './save.ts';
-import { exactBytes, FILE_DTYPE, readPieces, savedStates } from './store.ts';
+import { exactBytes, FILE_DTYPE, readPieces, type SplitStates, savedStates } from './store.ts';
 
 /** The files that one rank writes. */
 function partsOfRank({ session, states, gradients }: SaveOptions, { rank, size: ranks }: Transport): Part[] {
@@ -41,13 +41,38 @@ function partsOfRank({ session, states, gradients }: SaveOptions, { rank, size: 
   return out;
 }
 
+/** The files that one rank writes where tensors are split: its even share of every whole state, which all ranks join for it, one after the other. */
+async function sharesOfRank({ session, states, gradients }: SaveOptions, split: SplitStates, { rank, size: ranks }: Transport): Promise<Part[]> {
+  const out: Part[] = [];
+  for (const [kind, specs] of savedStates(states, gradients ?? false)) {
+    const entries: TensorEntry[] = [];
+    for (const spec of specs) {
+      const shape = split.wholeShape(spec.name) ?? spec.shape;
+      const place = states.place(spec.name);
+      const values = spec.dtype === 'f32' ? await split.readWhole(spec.name) : await session.readBytes(place.buffer, place.offset, exactBytes(spec));
+      const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+      const elements = sizeOf(shape);
+      const width = bytes.length / Math.max(1, elements);
+      const [from, to] = [rank, rank + 1].map((r) => Math.floor((elements * r) / ranks));
+      if (from === to) continue;
+      const own = bytes.slice(from * width, to * width);
+      entries.push({ name: pieceName(spec.name, from, shape), dtype: FILE_DTYPE[spec.dtype], shape: [to - from], chunks: () => [own] });
+    }
+    const bytes = entries.reduce((sum, e) => sum + entryBytes(e), encodeSafetensorsHeader(layoutOrder(entries)).length);
+    if (entries.length > 0) out.push({ name: rankFile(kind, rank, ranks), entries, bytes });
+  }
+  return out;
+}
+
 /**
  * Saves as `saveCheckpoint` does, every rank its part. Collective; fails on all ranks alike, and then nothing is left behind.
- * @param group the ranks that the states are cut over, each of which calls this with the same step
+ * @param group all ranks, each of which calls this with the same step; without `split` those that the states are cut over
  */
-export async function saveOnRanks(files: HostFiles, dir: string, options: SaveOptions, group: Transport): Promise<SaveResult> {
+export async function saveOnRanks(files: HostFiles, dir: string, options: SaveOptions, group: Transport, split?: SplitStates): Promise<SaveResult> {
   const sha256 = await hasherMaker(options.sha256);
-  const write = (folder: string, by: HasherMaker): Promise<FileRecord[]> => writeParts(files, folder, partsOfRank(options, group), by);
+  // Joining split tensors is collective, and must be over before any rank's disk may fail.
+  const shares = split ? await sharesOfRank(options, split, group) : null;
+  const write = (folder: string, by: HasherMaker): Promise<FileRecord[]> => writeParts(files, folder, shares ?? partsOfRank(options, group), by);
   if (group.rank > 0) {
     const [{ folder }] = await sayAll<{ folder: string | null }>(group, { folder: null });
     if (folder !== null) await onAll(group, () => write(folder, sha256)).catch(() => undefined);

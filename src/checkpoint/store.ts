@@ -8,7 +8,7 @@ import { floatToHalf } from '../base/half.ts';
 import type { FileDtype } from '../formats/dtypes.ts';
 import { weightName } from '../nn/parameters.ts';
 import type { StateKind, StateSpec, States } from '../tensor/states.ts';
-import { type DType, dtypeBytes, sizeOf } from '../tensor/types.ts';
+import { type DType, dtypeBytes, type Shape, sizeOf } from '../tensor/types.ts';
 
 /** Holder of state buffers; `Session` of src/tensor is one. Offsets and lengths in bytes, multiples of 4 but for the last. */
 export interface StateStore {
@@ -17,6 +17,18 @@ export interface StateStore {
   writeBytes(key: string, offset: number, bytes: Uint8Array): void;
   /** Zeroes every state of a kind. */
   clearKind(kind: string): void;
+}
+
+/**
+ * States of which this rank has a part because a tensor is split (tensor parallel): checkpoints hold the whole ones. f32 states alone are split.
+ */
+export interface SplitStates {
+  /** The whole state's shape; null where it is not split. */
+  wholeShape(state: string): Shape | null;
+  /** f32 values of a whole state, on every rank. Collective. */
+  readWhole(state: string): Promise<Float32Array>;
+  /** This rank's part of a whole state's values. */
+  cutWhole(state: string, values: Float32Array): Float32Array<ArrayBuffer>;
 }
 
 /** Bytes that go through memory at a time. A multiple of 4, no larger than a session's transfer buffer. */

@@ -115,7 +115,7 @@ describe('wrong usage and input end with 2', () => {
     ['a mesh said twice', ['train', '--mesh', 'dp=2', '--devices', '2'], '--devices 2 is short for --mesh dp=2; give one of the two'],
     ['an axis of no mesh', ['train', '--mesh', 'dq=2'], '"dq=2" is no axis with a number of ranks'],
     ['a ZeRO stage of no paper', ['train', '--devices', '2', '--zero', '4'], 'ZeRO stage 4: 0, 1, 2 or 3'],
-    ['a split that cannot be saved', ['train', '--mesh', 'dp=2,tp=2'], 'a run with tp=2 cannot be saved yet'],
+    ['an axis that is not built', ['train', '--mesh', 'dp=2,sp=2'], 'the mesh has sp=2; this version spreads training over dp and tp'],
     ['a foreign choice', ['export', '--model', MODEL, '--out', 'x', '--dtype', 'q4'], '--dtype takes one of f32, f16, bf16; got "q4"'],
   ] as [string, string[], string][])('%s', async (_, argv, message) => {
     expect(await runCommandLine(argv)).toBe(2);

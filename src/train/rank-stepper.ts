@@ -2,7 +2,8 @@
  * A stepper that is one rank of a mesh: it runs its own micros of the global batch, and its programs take part in the mesh's
  * collectives. Every rank is given the whole step's micros, so that data, order and position are those of one device.
  */
-import { invariant, ScionError } from '../base/errors.ts';
+import { ScionError } from '../base/errors.ts';
+import type { SplitStates } from '../checkpoint/store.ts';
 import type { Batch } from '../data/loader.ts';
 import { partTables } from '../data/pack.ts';
 import type { GpuDevice } from '../gpu/device.ts';
@@ -15,7 +16,7 @@ import { cutPart, isSplit, partOf, pastePart, vocabBounds } from '../shard/split
 import type { TypeLoss } from '../tensor/ops/loss_by_type.ts';
 import type { StepRecord } from '../tensor/ops/step_state.ts';
 import type { Feeds } from '../tensor/session.ts';
-import { sizeOf } from '../tensor/types.ts';
+import { type Shape, sizeOf } from '../tensor/types.ts';
 import type { TrainPlans, TrainSetup } from './programs.ts';
 import { Stepper } from './stepper.ts';
 
@@ -40,7 +41,7 @@ export function microsOfRank<T>(micros: readonly T[], ranks: number, rank: numbe
 }
 
 /** One rank's model in training. All methods that give promises are collective: every rank calls them in the same order. */
-export class RankStepper extends Stepper {
+export class RankStepper extends Stepper implements SplitStates {
   readonly mesh: Mesh;
   private readonly exchange: DeviceExchange | null;
 
@@ -83,8 +84,18 @@ export class RankStepper extends Stepper {
 
   /** The part of a parameter that is this rank's, of values that are the whole. */
   protected override write(name: string, values: Float32Array): void {
+    super.write(name, this.mesh.along.tp.size === 1 ? values : this.cutWhole(name, values));
+  }
+
+  wholeShape(state: string): Shape | null {
+    const parameter = state.slice(state.indexOf(':') + 1);
+    if (this.mesh.along.tp.size === 1 || !isSplit(parameter)) return null;
+    return listParameters(this.setup.model).find((p) => p.name === parameter)?.shape ?? null;
+  }
+
+  cutWhole(state: string, values: Float32Array): Float32Array<ArrayBuffer> {
     const { tp } = this.mesh.along;
-    super.write(name, tp.size === 1 ? values : cutPart(values, partOf(this.setup.model, name, values.length, tp.size, tp.rank)));
+    return cutPart(values, partOf(this.setup.model, state.slice(state.indexOf(':') + 1), values.length, tp.size, tp.rank));
   }
 
   private async runProgram(name: 'micro' | 'update' | 'evaluate', ...inputs: Parameters<Stepper['session']['programs'][string]['run']>): Promise<void> {
@@ -175,13 +186,11 @@ export class RankStepper extends Stepper {
     const { dp, tp } = this.mesh.along;
     const cut = states.buffer(states.place(state).buffer)?.sharded;
     const own = cut ? await readSharded(this.session, dp, state) : ((await this.session.readState(state)) as Float32Array);
+    const shape = this.wholeShape(state);
+    if (!shape) return own;
     const parameter = state.slice(state.indexOf(':') + 1);
-    if (tp.size === 1 || !isSplit(parameter)) return own;
-    const { model } = this.setup;
-    const whole = listParameters(model).find((p) => p.name === parameter);
-    invariant(whole, `${state} is a state of a parameter`);
-    const size = sizeOf(whole.shape);
-    const runs = Array.from({ length: tp.size }, (_, rank) => partOf(model, parameter, size, tp.size, rank));
+    const size = sizeOf(shape);
+    const runs = Array.from({ length: tp.size }, (_, rank) => partOf(this.setup.model, parameter, size, tp.size, rank));
     const parts = runs.map((list) => new Float32Array(list.reduce((n, r) => n + r.count, 0)));
     const bytes = (x: Float32Array): Uint8Array => new Uint8Array(x.buffer, x.byteOffset, x.byteLength);
     await tp.allGather(bytes(own), parts.map(bytes));

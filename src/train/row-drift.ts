@@ -95,8 +95,9 @@ function tableOf(stepper: Stepper): { readonly name: string; readonly dtype: 'f3
   const { states } = stepper.plans;
   for (const name of [TABLE, weightName(TABLE)]) {
     const spec = states.get(name);
-    // What is cut over ranks is on none of them whole.
-    const whole = spec && !states.buffer(states.place(name).buffer)?.sharded;
+    // What is cut or split over ranks is on none of them whole.
+    const rows = listParameters(stepper.setup.model).find((p) => p.name === TABLE)?.shape[0];
+    const whole = spec && spec.shape[0] === rows && !states.buffer(states.place(name).buffer)?.sharded;
     if (whole && (spec.dtype === 'f32' || spec.dtype === 'f16')) return { name, dtype: spec.dtype };
   }
   return null;

@@ -10,6 +10,7 @@ import { acquireLock, type FolderLock } from '../checkpoint/lock.ts';
 import { hashJson, readManifest } from '../checkpoint/manifest.ts';
 import { loadLatestOnRanks, saveOnRanks } from '../checkpoint/ranks.ts';
 import { type SaveOptions, saveCheckpoint } from '../checkpoint/save.ts';
+import type { SplitStates } from '../checkpoint/store.ts';
 import type { Transport } from '../comm/types.ts';
 import { jsonBytes } from '../formats/json.ts';
 import type { Profile } from '../gpu/facts.ts';
@@ -17,6 +18,7 @@ import { host } from '../host/index.ts';
 import { writeWhole } from '../host/whole-file.ts';
 import { onFirst } from '../shard/say.ts';
 import { type RunFacts, RunLogs } from './logs.ts';
+import { RankStepper } from './rank-stepper.ts';
 import { RunReport } from './report/build.ts';
 import type { Stepper } from './stepper.ts';
 import type { Checkpointer, TrainerState, TrainHooks, TrainResult } from './trainer.ts';
@@ -154,7 +156,9 @@ export class RunFolder implements Checkpointer {
         kernels: { profile: stepper.device.facts.profile, ...stepper.device.facts.choices },
       },
     };
-    const result = group ? await saveOnRanks(files, this.checkpoints, options, group) : await saveCheckpoint(files, this.checkpoints, options);
+    const result = group
+      ? await saveOnRanks(files, this.checkpoints, options, group, splitOf(stepper))
+      : await saveCheckpoint(files, this.checkpoints, options);
     this.logs?.event('save', { step: state.step, path: result.path, bytes: result.bytes, warnings: result.warnings });
     await this.logs?.flush();
     return result.path;
@@ -163,7 +167,7 @@ export class RunFolder implements Checkpointer {
   async load(stepper: Stepper): Promise<TrainerState | null> {
     const { files } = await host();
     const { group } = this.options;
-    const options = { session: stepper.session, states: stepper.plans.states, configHash: this.configHash };
+    const options = { session: stepper.session, states: stepper.plans.states, configHash: this.configHash, split: splitOf(stepper) };
     const found = group ? await loadLatestOnRanks(files, this.checkpoints, options, group) : await loadLatest(files, this.checkpoints, options);
     for (const skipped of found?.skipped ?? []) this.notes.push(`passed over ${skipped.path}: ${skipped.problem}`);
     return (found?.trainer as TrainerState | undefined) ?? null;
@@ -225,6 +229,9 @@ export class RunFolder implements Checkpointer {
     }
   }
 }
+
+/** Tensors of which a rank has parts, if any. */
+const splitOf = (stepper: Stepper): SplitStates | undefined => (stepper instanceof RankStepper && stepper.mesh.shape.tp > 1 ? stepper : undefined);
 
 /** Calls the same hooks of several watchers in order. */
 export function joinHooks(...all: readonly TrainHooks[]): TrainHooks {

@@ -93,12 +93,6 @@ export class Run {
     const { data, out, ranks } = options;
     const leads = !ranks || ranks.mesh.world.rank === 0;
     // Ranks that were told different things would part without a word.
-    if (ranks && ranks.mesh.shape.tp > 1) {
-      throw new ScionError(
-        'usage',
-        `a run with tp=${ranks.mesh.shape.tp} cannot be saved yet; spread it over dp, with --zero 3 where one device cannot hold it`,
-      );
-    }
     if (ranks) await agree(ranks.mesh.world, describeRun(options) as { readonly [name: string]: Setting });
     const types = data.types ?? [];
     const setup: TrainSetup = types.length > 1 ? { ...options.setup, lossTypes: types.length } : options.setup;
@@ -111,7 +105,7 @@ export class Run {
             version: options.version,
             resume: options.resume,
             keep: options.keep,
-            ...(ranks && { group: ranks.mesh.along.dp }),
+            ...(ranks && { group: ranks.mesh.world }),
           });
     let opened: GpuDevice | null = null;
     let source: BatchSource | null = null;
@@ -123,7 +117,7 @@ export class Run {
       const { facts } = opened;
       let spare: GpuDevice | null = opened;
       const plans = planTraining(setup, facts, ranks && { shape: ranks.mesh.shape, rank: ranks.mesh.world.rank, zero: ranks.zero });
-      if (ranks && options.prompts?.length) checkSamples(plans);
+      if (ranks && options.prompts?.length) checkSamples(plans, ranks.mesh);
       if (out !== null && leads) await saveTokenizer((await host()).files, options.tokenizer, joinPath(out, 'tokenizer'));
       const peak = out === null || !leads ? null : await matmulPeak(facts, frozen);
       let logHooks: TrainHooks = {};
@@ -240,11 +234,11 @@ function rankOptions(setup: TrainSetup, plans: TrainPlans, mesh: Mesh): TrainerO
 }
 
 /** @throws ScionError `usage` where no rank has the parameters whole. */
-function checkSamples(plans: TrainPlans): void {
-  if (!plans.states.buffers().some((b) => b.sharded && (b.kind === 'param' || b.kind === 'weight'))) return;
+function checkSamples(plans: TrainPlans, mesh: Mesh): void {
+  if (mesh.shape.tp === 1 && !plans.states.buffers().some((b) => b.sharded && (b.kind === 'param' || b.kind === 'weight'))) return;
   throw new ScionError(
     'usage',
-    'prompts are continued by the first rank, which here holds a part of the parameters alone; train without prompts, or with --zero 0',
+    'prompts are continued by the first rank, which here holds a part of the parameters alone; train without prompts, or with --zero 0 and no tp',
   );
 }
 

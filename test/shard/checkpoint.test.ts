@@ -10,11 +10,12 @@ import { ScionError } from '../../src/base/errors.ts';
 import { loadLatest, openCheckpoint } from '../../src/checkpoint/load.ts';
 import { loadLatestOnRanks, saveOnRanks } from '../../src/checkpoint/ranks.ts';
 import { saveCheckpoint } from '../../src/checkpoint/save.ts';
+import type { SplitStates } from '../../src/checkpoint/store.ts';
 import type { Transport } from '../../src/comm/types.ts';
 import { GpuDevice } from '../../src/gpu/device.ts';
 import { posixFiles } from '../../src/host/posix.ts';
 import type { HostFiles } from '../../src/host/types.ts';
-import { ONE_RANK, openMesh } from '../../src/shard/mesh.ts';
+import { type MeshShape, ONE_RANK, openMesh } from '../../src/shard/mesh.ts';
 import type { ZeroStage } from '../../src/shard/place.ts';
 import { planTraining, type TrainSetup } from '../../src/train/programs.ts';
 import { RankStepper } from '../../src/train/rank-stepper.ts';
@@ -36,9 +37,14 @@ beforeEach(() => {
 const meta = { tokens: 0, configHash: 'same', version: 'test', adapter: 'test', kernels: {} };
 
 /** Loads what there is, trains two steps, saves. Gives the whole states' hashes before and after. */
-async function partOfRun(stepper: Stepper, from: number, group: Transport | null): Promise<{ before: Record<string, string>; after: Record<string, string> }> {
+async function partOfRun(
+  stepper: Stepper,
+  from: number,
+  group: Transport | null,
+  split?: SplitStates,
+): Promise<{ before: Record<string, string>; after: Record<string, string> }> {
   const { session, plans } = stepper;
-  const options = { session, states: plans.states };
+  const options = { session, states: plans.states, split };
   const found = group ? await loadLatestOnRanks(posixFiles, dir, options, group) : await loadLatest(posixFiles, dir, options);
   if (found) await stepper.resumed();
   else await stepper.startFresh(7);
@@ -54,11 +60,45 @@ async function partOfRun(stepper: Stepper, from: number, group: Transport | null
   await stepper.records();
   const after = await hashWhole(stepper);
   const save = { ...options, step: from + 2, trainer: { step: from + 2 }, meta };
-  if (group) await saveOnRanks(posixFiles, dir, save, group);
+  if (group) await saveOnRanks(posixFiles, dir, save, group, split);
   else await saveCheckpoint(posixFiles, dir, save);
   stepper.destroy();
   return { before, after };
 }
+
+/** The same, each mesh with tensors split or not. */
+async function onSplit(setup: TrainSetup, mesh: Partial<MeshShape>, zero: ZeroStage, from: number) {
+  const shape = { ...ONE_RANK, ...mesh };
+  const ranks = await onRanks(shape.dp * shape.tp, async (world) => {
+    const plans = planTraining(setup, device.facts, { shape, rank: world.rank, zero });
+    const stepper = new RankStepper(device, setup, plans, await openMesh(shape, world));
+    return partOfRun(stepper, from, world, shape.tp > 1 ? stepper : undefined);
+  });
+  for (const other of ranks) expect(other).toEqual(ranks[0]);
+  return ranks[0];
+}
+
+it.each(process.env.SCION_TIER === 'full' ? (['f32', 'mixed'] as const) : (['mixed'] as const))(
+  'split tensors come from and go to any mesh, %s',
+  { timeout: 120_000 },
+  async (precision) => {
+    const setup: TrainSetup = { ...SHARD_SETUP, precision, model: { ...SHARD_SETUP.model, qkvBias: true, qkNorm: true } };
+    let at = 0;
+    let last: Record<string, string> | null = null;
+    for (const [mesh, zero] of [
+      [{ tp: 2 }, 0],
+      [{ dp: 2, tp: 2 }, 3],
+      [{ dp: 3 }, 1],
+      [{}, 0],
+    ] as const) {
+      const { before, after } = await onSplit(setup, mesh, zero, at);
+      if (last) expect(before, JSON.stringify(mesh)).toEqual(last);
+      expect(after).not.toEqual(before);
+      last = after;
+      at += 2;
+    }
+  },
+);
 
 async function onMesh(setup: TrainSetup, dp: number, zero: ZeroStage, from: number) {
   if (dp === 1) return partOfRun(new Stepper(device, setup, planTraining(setup, device.facts)), from, null);

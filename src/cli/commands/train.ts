@@ -75,7 +75,7 @@ export const command: Command = {
     seed: { kind: 'integer', summary: 'of parameters and data order', default: 1 },
     device: { kind: 'string', value: 'NAME', summary: 'part of an adapter’s name' },
     devices: { kind: 'integer', summary: 'ranks that share each step’s micros, a worker each; as --mesh dp=N' },
-    mesh: { kind: 'string', value: 'dp=N', summary: 'ranks by axis' },
+    mesh: { kind: 'string', value: 'dp=N,tp=N', summary: 'ranks by axis: dp shares micros, tp splits matrices and vocabulary' },
     zero: { kind: 'integer', summary: 'what dp ranks share out: 1 moments, 2 gradients too, 3 parameters too', default: 0 },
     profile: { kind: 'boolean', summary: 'write a Perfetto trace of one step after the last, to OUT/trace.json', default: false },
     resume: { kind: 'boolean', summary: 'go on with the run in --out', default: false },
@@ -89,8 +89,6 @@ export const command: Command = {
   ],
   async run(context) {
     const shape = meshOf(context.flags);
-    if (shape.tp > 1)
-      throw new ScionError('usage', `a run with tp=${shape.tp} cannot be saved yet; spread it over dp, with --zero 3 where one device cannot hold it`);
     checkPlace({ shape, rank: 0, zero: context.flags.number('zero') as ZeroStage });
     if (meshSize(shape) > 1) await runOnThreads(context, meshSize(shape));
     else await train(context, null);
