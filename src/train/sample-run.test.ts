@@ -27,8 +27,8 @@ test('without replay there is the same Chinese at the same rates, and nothing el
     // The rate at each tenth of the way, behind the warm-up.
     for (let tenth = 2; tenth <= 9; tenth++) {
       const rate = (s: typeof whole) => learningRate(s, Math.round((tenth / 10) * s.steps));
-      // Whole steps: a step is under half a percent of the way, and the rate falls by less than three times that.
-      expect(Math.abs(rate(schedule) / rate(whole) - 1)).toBeLessThan(0.03);
+      // Whole steps: half of one is at most 0.4 % of the way, over which a rate at nine tenths of its way to a floor of 1 % falls by 14 times that.
+      expect(Math.abs(rate(schedule) / rate(whole) - 1)).toBeLessThan(0.06);
     }
   });
   expect(withoutReplay([SAMPLE_GRAFT.base])).toEqual([]);

@@ -13,7 +13,7 @@ import { ROOT } from '../runtime/expect.ts';
 
 /** Where pictures of the page are left for people to look at. */
 export const SHOTS = join(ROOT, '.cache', 'page');
-export const PATIENCE = 90_000;
+export const PATIENCE = 200_000;
 
 /** A page in a profile. */
 export interface OpenPage {

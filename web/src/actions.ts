@@ -132,6 +132,8 @@ export async function train(name: string, recipe: string | null): Promise<void> 
     goTo('train', name);
   }
   const end = await outcome;
+  // What can be gone on with is on disk, or nothing is. Read before the end is told, so that no moment shows what was known in between.
+  const found = await ask(desk.view(name));
   active.value = null;
   live = null;
   if (end.ok) ended.value = { name, text: end.value.finished ? 'Finished.' : `Stopped and saved. ${end.value.stopped ?? ''}` };
@@ -139,8 +141,6 @@ export async function train(name: string, recipe: string | null): Promise<void> 
     ended.value = { name, text: 'Stopped by an error.' };
     failure.value = end.failure;
   }
-  // What can be gone on with is on disk, or nothing is.
-  const found = await ask(desk.view(name));
   if (found.ok) {
     if (run.value?.name === name) show(found.value);
   } else if (run.value?.name === name) {
