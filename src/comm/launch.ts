@@ -13,6 +13,9 @@ import type { Transport } from './types.ts';
 /** Silence after which a rank counts as stuck, in milliseconds; a minute is promised, with time left to end the others. */
 export const SILENCE_MS = 45_000;
 
+/** Milliseconds that ranks get to end by themselves once one has failed: most fail of the same at the same time, and a thread that is ended inside a driver takes the process along. */
+const GRACE_MS = 2000;
+
 /** What the launcher says to a rank, and what comes back. */
 type ToRank = { readonly kind: 'start'; readonly world: ThreadWorld; readonly data: unknown } | { readonly kind: 'message'; readonly message: unknown };
 type FromRank =
@@ -88,6 +91,12 @@ export async function spawnRanks(size: number, entry: URL, data: unknown, option
   for (const part of parts) part.catch(() => {});
   const results = Promise.race([Promise.all(parts), watch.stuck]).finally(async () => {
     watch.stop();
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const grace = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, GRACE_MS);
+    });
+    await Promise.race([Promise.allSettled(parts), grace]);
+    clearTimeout(timer);
     await end();
   });
   results.catch(() => {});

@@ -14,6 +14,7 @@ import { checkPlace, type ZeroStage } from '../../shard/place.ts';
 import type { RecomputePolicy } from '../../tensor/recompute.ts';
 import { heldOutBytes } from '../../train/held-out.ts';
 import type { TrainSetup } from '../../train/programs.ts';
+import { microsOfRank } from '../../train/rank-stepper.ts';
 import { Run } from '../../train/run.ts';
 import { REPORT_NAME } from '../../train/run-folder.ts';
 import { profileStep } from '../../train/trace.ts';
@@ -89,7 +90,10 @@ export const command: Command = {
   ],
   async run(context) {
     const shape = meshOf(context.flags);
-    checkPlace({ shape, rank: 0, zero: context.flags.number('zero') as ZeroStage });
+    const zero = context.flags.number('zero') as ZeroStage;
+    checkPlace({ shape, rank: 0, zero });
+    // Told before any rank is started.
+    if (context.flags.has('accumulate')) microsOfRank(new Array(context.flags.number('accumulate')).fill(0), shape.dp ?? 1, 0, zero >= 2);
     if (meshSize(shape) > 1) await runOnThreads(context, meshSize(shape));
     else await train(context, null);
   },
