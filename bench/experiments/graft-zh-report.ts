@@ -6,6 +6,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import process from 'node:process';
 import { parseArgs } from 'node:util';
 import { lineChart } from '../../src/train/line-chart.ts';
+import { STYLE } from '../../src/train/report/style.ts';
 
 const { values: flags } = parseArgs({
   options: { write: { type: 'boolean', default: false }, in: { type: 'string', default: 'bench/results/graft-zh.jsonl' } },
@@ -195,7 +196,6 @@ function plot(): string {
       fit,
       height: 260,
     });
-  const style = ':root,svg{--ink:#1a1d21;--soft:#6b7280;--grid:#e5e7eb;--accent:#2563eb;--second:#d97706;font:14px system-ui,sans-serif}svg{background:#fff}';
   const upper = chart(
     'Mix of types',
     'distance of a window of 30 steps from the stage’s mix (total variation)',
@@ -206,7 +206,7 @@ function plot(): string {
     false,
   );
   const lower = chart('Validation', 'bits per byte, all held-out text', b.x, b.y, s.y, (y) => y.toFixed(2), true);
-  return `<!doctype html><meta charset="utf-8"><title>Buckets and shuffle</title><style>${style}</style>${upper}${lower}\n`;
+  return `<!doctype html><meta charset="utf-8"><title>Buckets and shuffle</title><style>${STYLE}</style>${upper}${lower}\n`;
 }
 
 const text = [`${runs.length} seeds`, markdown(rows), markdown(table3), ...(domainRows.length > 0 ? [markdown(domainRows)] : [])];
