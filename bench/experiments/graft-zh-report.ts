@@ -54,7 +54,11 @@ const all: (GraftLine | DomainLine | StartLine)[] = readFileSync(flags.in, 'utf8
 /** Lines of the newest recipe. */
 const newest = all.findLast((line) => line.kind === 'graft')?.key;
 const newestStart = all.findLast((line) => line.kind === 'start')?.key;
-const runs = all.filter((line): line is GraftLine => line.kind === 'graft' && line.key === newest);
+/** A stage that was cut off looks again where it goes on; the later look counts. */
+const once = (curve: readonly Validation[]): Validation[] => curve.filter((v, i) => curve[i + 1]?.step !== v.step);
+const runs = all
+  .filter((line): line is GraftLine => line.kind === 'graft' && line.key === newest)
+  .map((line) => ({ ...line, curves: Object.fromEntries(Object.entries(line.curves).map(([name, curve]) => [name, once(curve)])) }));
 const starts = all.filter((line): line is StartLine => line.kind === 'start' && line.key === newestStart);
 const domains = all.filter((line): line is DomainLine => line.kind === 'domain' && line.key === newest);
 
