@@ -60,7 +60,13 @@ const runs = all
   .filter((line): line is GraftLine => line.kind === 'graft' && line.key === newest)
   .map((line) => ({ ...line, curves: Object.fromEntries(Object.entries(line.curves).map(([name, curve]) => [name, once(curve)])) }));
 const starts = all.filter((line): line is StartLine => line.kind === 'start' && line.key === newestStart);
-const domains = all.filter((line): line is DomainLine => line.kind === 'domain' && line.key === newest);
+/** The last line of each domain and seed: an earlier one is of other stages. */
+const domains = all.filter(
+  (line, i): line is DomainLine =>
+    line.kind === 'domain' &&
+    line.key === newest &&
+    !all.slice(i + 1).some((later) => later.kind === 'domain' && later.key === newest && later.domain === line.domain && later.seed === line.seed),
+);
 
 const mean = (xs: readonly number[]): number => xs.reduce((a, b) => a + b, 0) / xs.length;
 /** 97.5 % points of Student's t by degrees of freedom. */
