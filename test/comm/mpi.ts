@@ -2,9 +2,9 @@
  * Starts programs as MPI jobs, for the tests: either library, either host. Ranks are children of the launcher, so what is left of a job after its end is
  * found by a mark in the ranks' environment.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
-import { DENO, NODE, need, ROOT } from '../runtime/expect.ts';
+import { child, DENO, NODE, need, ROOT } from '../runtime/expect.ts';
 
 export type Library = 'mpich' | 'openmpi';
 
@@ -34,7 +34,7 @@ export function launcherOf(library: Library): string {
 const MARK = 'SCION_TEST_JOB';
 
 /** Runs a job to its end. */
-export function runJob({ library, runtime = 'node', ranks, program, env = {}, seconds = 200, started }: JobOptions): Promise<JobEnd & { mark: string }> {
+export async function runJob({ library, runtime = 'node', ranks, program, env = {}, seconds = 200, started }: JobOptions): Promise<JobEnd & { mark: string }> {
   const mark = `${process.pid}-${Math.random().toString(36).slice(2)}`;
   const host =
     runtime === 'node'
@@ -43,26 +43,13 @@ export function runJob({ library, runtime = 'node', ranks, program, env = {}, se
   // Root and more ranks than cores are both unusual enough for Open MPI to ask.
   const flags = library === 'openmpi' ? ['--allow-run-as-root', '--oversubscribe'] : [];
   const start = performance.now();
-  return new Promise((done, fail) => {
-    const child = spawn(launcherOf(library), [...flags, '-n', String(ranks), ...host, ...program], {
-      cwd: ROOT,
-      env: { ...process.env, ...env, [MARK]: mark },
-      timeout: seconds * 1000,
-      killSignal: 'SIGKILL',
-    });
-    let out = '';
-    let err = '';
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      out += text;
-    });
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      err += text;
-    });
-    child.stdin.end();
-    child.on('error', fail);
-    child.on('close', (code) => done({ code, out, err, ms: performance.now() - start, mark }));
-    started?.(child);
+  const ran = await child(launcherOf(library), [...flags, '-n', String(ranks), ...host, ...program], {
+    env: { ...env, [MARK]: mark },
+    seconds,
+    started,
+    input: '',
   });
+  return { ...ran, ms: performance.now() - start, mark };
 }
 
 /** Processes that live with this job's mark (Linux). */

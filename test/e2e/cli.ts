@@ -2,8 +2,7 @@
  * Runs the command line as a user does, in a process of its own, on Node or on Deno. Node only; used by
  * the end-to-end tests.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { DENO, NODE, need, ROOT } from '../runtime/expect.ts';
+import { type ChildOptions, child, DENO, NODE, need } from '../runtime/expect.ts';
 
 export type Runtime = 'node' | 'deno';
 
@@ -15,37 +14,12 @@ export interface Ran {
 }
 
 /** How a run is started. */
-export interface CliOptions {
-  readonly env?: Readonly<Record<string, string>>;
-  /** Standard input; it ends after this. Left open where absent and `started` is given. */
-  readonly input?: string;
-  readonly started?: (child: ChildProcess) => void;
-  readonly seconds?: number;
-}
+export type CliOptions = ChildOptions;
 
 /** Runs `scion ...args` to its end; killed after `seconds`. */
 export function scion(runtime: Runtime, args: readonly string[], options: CliOptions = {}): Promise<Ran> {
   const [program, before] = runtime === 'node' ? [need(NODE, 'SCION_NODE'), []] : [need(DENO, 'SCION_DENO'), ['run', '-A', '--no-lock']];
-  return new Promise((done, fail) => {
-    const child = spawn(program, [...before, 'src/cli/main.ts', ...args], {
-      cwd: ROOT,
-      env: { ...process.env, ...options.env },
-      timeout: (options.seconds ?? 120) * 1000,
-      killSignal: 'SIGKILL',
-    });
-    let out = '';
-    let err = '';
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      out += text;
-    });
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      err += text;
-    });
-    child.on('error', fail);
-    child.on('close', (code) => done({ code, out, err }));
-    options.started?.(child);
-    if (options.input !== undefined || !options.started) child.stdin.end(options.input ?? '');
-  });
+  return child(program, [...before, 'src/cli/main.ts', ...args], { ...options, seconds: options.seconds ?? 120 });
 }
 
 /** The one JSON object that a run with `--json` prints, and nothing else on standard output; the run must have ended well. */

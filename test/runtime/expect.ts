@@ -2,7 +2,7 @@
  * What the three runners share: where programs are found, how a suite's result is told, kept for the
  * report and counted, and what it must fulfil. Node only; the runners are Vitest files.
  */
-import { spawn } from 'node:child_process';
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { expect, it } from 'vitest';
@@ -22,12 +22,18 @@ export function need(program: string, variable: string): string {
   return program;
 }
 
+/** How a child is run. */
+export interface ChildOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  /** Killed after these. */
+  readonly seconds?: number;
+  /** All that it reads. Without it standard input ends at once, or is left to who gets the process. */
+  readonly input?: string;
+  readonly started?: (child: ChildProcessWithoutNullStreams) => void;
+}
+
 /** Output and exit code of a child. Kills it after `seconds`. */
-export function child(
-  program: string,
-  args: readonly string[],
-  options: { env?: Record<string, string>; seconds?: number } = {},
-): Promise<{ code: number | null; out: string; err: string }> {
+export function child(program: string, args: readonly string[], options: ChildOptions = {}): Promise<{ code: number | null; out: string; err: string }> {
   return new Promise((done, fail) => {
     const started = spawn(program, args, {
       cwd: ROOT,
@@ -45,6 +51,8 @@ export function child(
     });
     started.on('error', fail);
     started.on('close', (code) => done({ code, out, err }));
+    options.started?.(started);
+    if (options.input !== undefined || !options.started) started.stdin.end(options.input ?? '');
   });
 }
 

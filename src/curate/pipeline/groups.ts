@@ -65,22 +65,31 @@ async function addCounts({ env, counts }: GroupRun, work: string, shards: readon
   return own;
 }
 
+/** Takes the steps of a group into account and claims its folder, which is named after the last of them. */
+async function beginGroup(
+  { env, steps }: GroupRun,
+  names: readonly string[],
+  key: string,
+): Promise<{ name: string; work: string; places: ReadUnitInput['places'] }> {
+  steps.push(...names);
+  const name = names[names.length - 1];
+  const work = env.work(name);
+  await claimFolder(
+    env.host,
+    work,
+    key,
+    names.map((step) => env.drops(step)),
+  );
+  return { name, work, places: { work, drops: joinPath(env.out, 'drops') } };
+}
+
 /** Reads and cleans, and scores where that is asked for at once. */
 async function readGroup(run: GroupRun, units: readonly Unit[], more: readonly StepSpec[]): Promise<Shards> {
   const { env, keys, counts } = run;
   const { clean, data, read } = env.config;
   const steps: StepSpec[] = [...(clean ? [{ name: 'clean' as const, config: clean }] : []), ...more];
   const names = ['read', ...steps.map((step) => step.name)];
-  run.steps.push(...names);
-  const name = names[names.length - 1];
-  const work = env.work(name);
-  await claimFolder(
-    env.host,
-    work,
-    keys.first,
-    names.map((step) => env.drops(step)),
-  );
-  const places = { work, drops: joinPath(env.out, 'drops') };
+  const { name, work, places } = await beginGroup(run, names, keys.first);
   const inputs = units.map(({ source, pieces }, unit): ReadUnitInput => ({ unit, source: data[source], pieces, config: read, steps, places }));
   const parts = await env.timed('first', () =>
     env.pool.map<ReadUnitInput, number>('read.unit', inputs, (done, total) => env.progress(clean ? 'read and clean' : 'read', done, total)),
@@ -104,16 +113,7 @@ async function mapGroup(run: GroupRun, from: Shards, key: string, steps: readonl
   const { env } = run;
   const names = [...(verdicts ? ['dedup'] : []), ...steps.map((step) => step.name)];
   if (names.length === 0) return from;
-  run.steps.push(...names);
-  const name = names[names.length - 1];
-  const work = env.work(name);
-  await claimFolder(
-    env.host,
-    work,
-    key,
-    names.map((step) => env.drops(step)),
-  );
-  const places = { work, drops: joinPath(env.out, 'drops') };
+  const { name, work, places } = await beginGroup(run, names, key);
   const specs = (i: number): StepSpec[] => [...(verdicts ? [{ name: 'dedup' as const, verdict: verdicts[i] }] : []), ...steps];
   const inputs = from.numbers.map((shard, i): MapShardInput => ({ shard, path: from.paths[i], steps: specs(i), places }));
   const label = names.join(', ');
