@@ -73,12 +73,17 @@ function list(names: Iterable<string>): string {
   return all.slice(0, 12).join(', ') + (all.length > 12 ? ` and ${all.length - 12} more` : '');
 }
 
-/** A stage against the categories there are and the stages before it; `first` is that of a base that is trained here. */
+/** A stage against the categories there are and the stages before it; `first` is that of a base that is trained here, `old` are that base's categories. */
 function checkStage(
   stage: RecipeStage,
   at: FieldPath,
   known: ReadonlySet<string>,
-  { earlier, first, issues }: { readonly earlier: readonly RecipeStage[]; readonly first: RecipeStage | null; readonly issues: Issue[] },
+  {
+    earlier,
+    first,
+    old,
+    issues,
+  }: { readonly earlier: readonly RecipeStage[]; readonly first: RecipeStage | null; readonly old: ReadonlySet<string>; readonly issues: Issue[] },
 ): void {
   for (const pattern of Object.keys(stage.mix ?? {})) {
     if (![...known].some((category) => matchesPattern(pattern, category))) {
@@ -96,6 +101,13 @@ function checkStage(
       });
     if (stage.tokens === undefined && stage.steps === undefined)
       issues.push({ path: [...at, 'replay'], message: 'a share of what? give the stage tokens or steps' });
+    for (const pattern of Object.keys(replay.mix ?? {})) {
+      if (![...known, ...old].some((category) => matchesPattern(pattern, category)))
+        issues.push({
+          path: [...at, 'replay', 'mix', pattern],
+          message: `no document has this category; there are ${list(new Set([...known, ...old])) || 'none'}`,
+        });
+    }
     for (const name of replay.of) {
       if (name !== 'base' && !earlier.some((one) => one.name === name))
         issues.push({
@@ -172,7 +184,7 @@ export async function checkRecipe(host: Host, recipe: Recipe, file: YamlFile): P
   const baseCategories = 'train' in recipe.base ? await lookAtData(host, recipe.base.train.data, ['base', 'train', 'data'], issues) : new Set<string>();
   const known = await lookAtData(host, recipe.data, ['data'], issues);
   if ('train' in recipe.base) {
-    checkStage(recipe.base.train.stage, ['base', 'train', 'stage'], baseCategories, { earlier: [], first: null, issues });
+    checkStage(recipe.base.train.stage, ['base', 'train', 'stage'], baseCategories, { earlier: [], first: null, old: baseCategories, issues });
     const { shape } = recipe.base.train;
     if (shape.hidden % shape.heads !== 0 || (shape.hidden / shape.heads) % 2 !== 0)
       issues.push({
@@ -189,7 +201,8 @@ export async function checkRecipe(host: Host, recipe: Recipe, file: YamlFile): P
   }
   for (const [i, stage] of recipe.stages.entries()) {
     const at: FieldPath = ['stages', i];
-    checkStage(stage, at, known, { earlier: recipe.stages.slice(0, i), first: 'train' in recipe.base ? recipe.base.train.stage : null, issues });
+    const first = 'train' in recipe.base ? recipe.base.train.stage : null;
+    checkStage(stage, at, known, { earlier: recipe.stages.slice(0, i), first, old: baseCategories, issues });
     if (config) checkShapes(stage, at, config, recipe.vocab !== undefined, issues);
   }
   if (recipe.vocab?.tokenizer !== undefined && (await host.files.stat(recipe.vocab.tokenizer)) === null)

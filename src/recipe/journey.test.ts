@@ -12,6 +12,7 @@ import { GpuDevice } from '../gpu/device.ts';
 import { host } from '../host/index.ts';
 import { STEP } from '../tensor/ops/step_state.ts';
 import { dryRun } from './dry-run.ts';
+import { sampleOf } from './mix.ts';
 import { readRecipeText } from './read.ts';
 import { type RecipeResult, runRecipe } from './run.ts';
 
@@ -42,6 +43,7 @@ async function run(text: string, out: string): Promise<RecipeResult> {
   return runRecipe(machine, { recipe: read, file, out: join(root, out), version: 'test', workers: 1 });
 }
 
+const readOf = async (text: string) => (await readRecipeText(await host(), text, root)).recipe;
 const idsDone = (result: RecipeResult): string[] => result.steps.filter((step) => !step.skipped).map(({ id }) => id);
 async function latest(out: string, name: string) {
   const { files } = await host();
@@ -66,6 +68,13 @@ describe('a recipe', { timeout: 120_000 }, () => {
     const old = mix.en + mix.facts;
     // Whole documents are taken, so a share is met to within one of them on either side.
     expect(Math.abs(old / (old + mix.zh) - 0.5)).toBeLessThan(0.25);
+    // What is replayed has weights of its own; a category that none names counts once.
+    const weighed = sampleOf(
+      { ...(await readOf(recipe(two))).stages[1], replay: { share: 0.5, of: ['base', 'inject'], mix: { 'fac*': 3 } } },
+      ['zh'],
+      ['en', 'facts'],
+    );
+    expect(weighed.categories).toEqual({ zh: { kind: 'new', weight: 1 }, en: { kind: 'replay', weight: 1 }, facts: { kind: 'replay', weight: 3 } });
     expect(Object.keys(first.stages[1].valBitsPerByte).sort()).toEqual(['en', 'facts', 'zh']);
     const again = await run(recipe(two), 'a');
     expect(again.cached).toBe(true);
@@ -166,7 +175,7 @@ describe('a recipe', { timeout: 120_000 }, () => {
   });
 
   it('runs arms from the same base: without replay, without pieces', async () => {
-    const arms = 'arms: { bare: { replay: false }, plain: { vocab: false, stages: [' + stage('all', '', 3) + '] } }';
+    const arms = `arms: { bare: { replay: false }, plain: { vocab: false, stages: [${stage('all', '', 3)}] } }`;
     const result = await run(recipe(two, arms), 'a');
     // The base is looked at again (no questions now), and not trained.
     expect(idsDone(result).filter((id) => !id.startsWith('bare.') && !id.startsWith('plain.'))).toEqual([

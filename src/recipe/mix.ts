@@ -33,7 +33,8 @@ export function sampleOf(stage: RecipeStage, fresh: readonly string[], replayed:
     const amount = budget === null ? { epochs: (stage.epochs ?? 1) * weightOf(stage, category) } : { weight: weightOf(stage, category) };
     categories[category] = { kind: 'new', ...amount };
   }
-  for (const category of replayed) categories[category] = { kind: 'replay' };
+  const weights = stage.replay?.mix;
+  for (const category of replayed) categories[category] = { kind: 'replay', ...(weights && { weight: entryOf(weights, category) ?? 1 }) };
   return {
     categories,
     others: { weight: 0, epochs: 0 },

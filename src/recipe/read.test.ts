@@ -101,6 +101,13 @@ describe('recipes', () => {
       /what the base was trained on is not known/,
     ],
     [
+      'weights of replayed text that is not there',
+      { stages: '[{ name: one, steps: 3, length: 64, replay: { share: 0.2, categories: ["en_*"], mix: { fr_web: 2 } } }]' },
+      4,
+      'fr_web',
+      /no document has this category; there are en_book, en_web, zh_law/,
+    ],
+    [
       'an average that is not kept',
       { stages: '[{ name: one, steps: 3, length: 64, handOn: average }]' },
       4,

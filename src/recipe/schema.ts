@@ -98,6 +98,7 @@ const stageFields = {
         .default(['base'])
         .describe('the text of the base ("base"), or of earlier stages by name'),
       categories: z.array(z.string()).min(1).optional().describe('only these'),
+      mix: z.record(z.string(), z.number().min(0)).optional().describe('weights of its categories, as of the stage; what is not named counts once'),
     })
     .optional()
     .describe('earlier data among the new, so that it is not forgotten'),
