@@ -1,73 +1,75 @@
 /**
- * `node bench/mixed.ts [--steps 2000] [--seeds 1] [--json FILE]`: the sample's graft (base, injection, replay: so many steps in all) once in f32 and once in mixed
- * precision, on the same batches. What is compared is where they end: the mean training loss of each stage's last steps and the held-out bits per byte;
- * single steps differ more, since two runs that round differently part ways. Skipped steps are counted: none is wanted without an overflow.
+ * `node bench/mixed.ts [--steps 2000] [--seeds 3] [--size quick|full] [--json FILE]`: the sample's model from nothing, so many steps in f32, in mixed precision, and in f32
+ * by the plain kernels, which add in another order. The last is the floor of the comparison: two runs that round differently part ways at these warm
+ * rates whatever their precision, so ends are compared by held-out loss and by the mean over seeds. Skipped steps are counted: none is wanted without an overflow.
  */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import process from 'node:process';
 import { parseArgs } from 'node:util';
-import { host as openHost } from '../src/host/index.ts';
-import { readRecipeText } from '../src/recipe/read.ts';
-import { type RecipeResult, runRecipe } from '../src/recipe/run.ts';
-import { sampleRecipe } from '../src/recipe/sample-recipe.ts';
+import type { DeviceOptions } from '../src/gpu/device.ts';
+import { Run } from '../src/train/run.ts';
+import { prepareSampleRun, SAMPLE_SIZES, sampleTexts } from '../src/train/sample-run.ts';
 import { writeResults } from './lib/result-file.ts';
 
 const { values: flags } = parseArgs({
-  options: { steps: { type: 'string', default: '2000' }, seeds: { type: 'string', default: '1' }, json: { type: 'string' } },
+  options: {
+    steps: { type: 'string', default: '2000' },
+    seeds: { type: 'string', default: '3' },
+    size: { type: 'string', default: 'quick' },
+    json: { type: 'string' },
+  },
 });
-/** Steps at the end of a stage whose losses are averaged: one batch is noise. */
-const LAST = 50;
-const PRECISIONS = ['f32', 'mixed'] as const;
+if (flags.size !== 'quick' && flags.size !== 'full') throw new Error(`--size ${flags.size}: quick or full`);
+const size = { ...SAMPLE_SIZES[flags.size], steps: Number(flags.steps), validation: 120 };
+/** Training losses at the end that are averaged: one batch is noise. */
+const LAST = 100;
+const WAYS: Readonly<Record<string, { readonly precision: 'f32' | 'mixed'; readonly device: DeviceOptions }>> = {
+  f32: { precision: 'f32', device: {} },
+  'f32 by plain kernels': { precision: 'f32', device: { profile: 'generic' } },
+  mixed: { precision: 'mixed', device: {} },
+};
 
-interface Ended {
-  readonly steps: number;
-  readonly skipped: number;
-  readonly trainLoss: Record<string, number>;
-  readonly bitsPerByte: Record<string, Readonly<Record<string, number>>>;
+const prepared = prepareSampleRun(sampleTexts(size), size);
+
+async function train(seed: number, way: string) {
+  const losses: number[] = [];
+  const { precision, device } = WAYS[way];
+  const run = await Run.open({
+    ...prepared,
+    setup: { ...prepared.setup, precision },
+    accumulate: 1,
+    seed,
+    validateEvery: 0,
+    saveEvery: 0,
+    out: null,
+    resume: false,
+    version: 'bench',
+    device,
+    hooks: { onStep: ({ loss }) => void losses.push(loss) },
+  });
+  const { steps, skippedSteps, lastValidation } = await run.train();
+  await run.close();
+  if (!lastValidation) throw new Error('the sample holds text out');
+  const last = losses.slice(-LAST);
+  return { steps, skippedSteps, heldOut: lastValidation.loss, training: last.reduce((a, b) => a + b, 0) / last.length };
 }
 
-const host = await openHost();
-const work = mkdtempSync(join(tmpdir(), 'scion-mixed-'));
-
-async function train(seed: number, precision: (typeof PRECISIONS)[number]): Promise<Ended> {
-  const text = sampleRecipe({ steps: Number(flags.steps), seed, compare: false }).replaceAll(/^( +)length: \d+$/gm, `$&\n$1precision: ${precision}`);
-  const { recipe, file } = await readRecipeText(host, text, 'recipe');
-  const out = join(work, `${precision}-${seed}`);
-  const made: RecipeResult = await runRecipe(host, { recipe, file, out, version: 'bench' });
-  const ended: Ended = { steps: 0, skipped: 0, trainLoss: {}, bitsPerByte: {} };
-  let [steps, skipped] = [0, 0];
-  for (const stage of [made.baseStage, ...made.stages]) {
-    if (!stage) throw new Error('the sample trains its base');
-    const lines = readFileSync(join(out, 'stages', stage.name, 'log.jsonl'), 'utf8')
-      .trim()
-      .split('\n');
-    const records = lines.map((line) => JSON.parse(line)).filter(({ event }) => event === 'step');
-    steps += records.length;
-    skipped += records.filter((record) => record.skipped).length;
-    const last = records.slice(-LAST).map(({ loss }) => loss as number);
-    ended.trainLoss[stage.name] = last.reduce((a, b) => a + b, 0) / last.length;
-    ended.bitsPerByte[stage.name] = stage.valBitsPerByte;
-  }
-  return { ...ended, steps, skipped };
-}
-
-const seeds: Record<string, unknown>[] = [];
+const seeds: Record<string, Awaited<ReturnType<typeof train>>>[] = [];
 for (let seed = 1; seed <= Number(flags.seeds); seed++) {
-  const f32 = await train(seed, 'f32');
-  const mixed = await train(seed, 'mixed');
-  const far = (a: number, b: number): number => a / b - 1;
-  const distance: Record<string, number> = Object.fromEntries(
-    Object.keys(f32.trainLoss).flatMap((stage) => [
-      [`${stage} training loss`, far(mixed.trainLoss[stage], f32.trainLoss[stage])],
-      ...Object.keys(f32.bitsPerByte[stage]).map((c) => [`${stage} ${c} bits per byte`, far(mixed.bitsPerByte[stage][c], f32.bitsPerByte[stage][c])]),
-    ]),
-  );
-  seeds.push({ seed, f32, mixed, distance });
-  console.log(`seed ${seed}: ${f32.steps} and ${mixed.steps} steps, skipped ${f32.skipped} and ${mixed.skipped}`);
-  for (const [what, d] of Object.entries(distance)) console.log(`  ${what.padEnd(36)} ${(100 * d).toFixed(3)} %`);
+  const made: (typeof seeds)[number] = {};
+  for (const way of Object.keys(WAYS)) {
+    made[way] = await train(seed, way);
+    const { steps, skippedSteps, heldOut, training } = made[way];
+    console.log(`seed ${seed}, ${way}: ${steps} steps, ${skippedSteps} skipped, held-out ${heldOut.toFixed(5)}, training ${training.toFixed(5)} nats a token`);
+  }
+  seeds.push(made);
 }
-rmSync(work, { recursive: true });
-if (flags.json) writeResults(flags.json, 'bench/mixed.ts', { last: LAST, seeds });
+const mean = (way: string, what: 'heldOut' | 'training'): number => seeds.reduce((sum, made) => sum + made[way][what], 0) / seeds.length;
+const distances = Object.fromEntries(
+  Object.keys(WAYS)
+    .slice(1)
+    .map((way) => [way, { heldOut: mean(way, 'heldOut') / mean('f32', 'heldOut') - 1, training: mean(way, 'training') / mean('f32', 'training') - 1 }]),
+);
+for (const [way, d] of Object.entries(distances))
+  console.log(`${way} / f32, mean of ${seeds.length} seeds: held-out ${(100 * d.heldOut).toFixed(3)} %, training ${(100 * d.training).toFixed(3)} %`);
+if (flags.json) writeResults(flags.json, 'bench/mixed.ts', { size, last: LAST, seeds, distances });
 process.exit(0);

@@ -76,6 +76,8 @@ describe('a recipe', { timeout: 120_000 }, () => {
     );
     expect(weighed.categories).toEqual({ zh: { kind: 'new', weight: 1 }, en: { kind: 'replay', weight: 1 }, facts: { kind: 'replay', weight: 3 } });
     expect(Object.keys(first.stages[1].valBitsPerByte).sort()).toEqual(['en', 'facts', 'zh']);
+    // As a run leaves it that is killed within its last write.
+    writeFileSync(join(root, 'a', 'result.json.part'), '{');
     const again = await run(recipe(two), 'a');
     expect(again.cached).toBe(true);
     expect(again.stages).toEqual(first.stages);

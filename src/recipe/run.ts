@@ -10,7 +10,7 @@ import { acquireLock } from '../checkpoint/lock.ts';
 import type { YamlFile } from '../formats/yaml-file.ts';
 import { type DeviceOptions, GpuDevice } from '../gpu/device.ts';
 import type { Host } from '../host/types.ts';
-import { writeWhole } from '../host/whole-file.ts';
+import { PART, writeWhole } from '../host/whole-file.ts';
 import { RunReport } from '../train/report/build.ts';
 import { joinHooks } from '../train/run-folder.ts';
 import type { TrainHooks } from '../train/trainer.ts';
@@ -74,7 +74,9 @@ async function checkOut(host: Host, out: string): Promise<void> {
   const stat = await files.stat(out);
   if (stat === null) return;
   if (!stat.isDirectory) throw new ScionError('usage', `${out} is a file; name a folder with --out`, { out });
-  const strange = (await files.list(out)).find(({ name }) => !OWN.has(name) && !name.startsWith('lock.json') && !name.startsWith('model.'));
+  // A run killed within a write leaves a file's beginning beside its place.
+  const own = (name: string): boolean => OWN.has(name.endsWith(PART) ? name.slice(0, -PART.length) : name);
+  const strange = (await files.list(out)).find(({ name }) => !own(name) && !name.startsWith('lock.json') && !name.startsWith('model.'));
   if (strange) throw new ScionError('usage', `${out} holds ${strange.name}, which no run of a recipe wrote; choose another --out`, { out });
 }
 
