@@ -23,10 +23,12 @@ const lengthOf = (list: readonly Slice[]): number => list.reduce((n, s) => n + s
 /** Elements that a rank holds. */
 const heldBy = (runs: readonly number[], ranks: number, rank: number): number => runsByRank(runs, ranks)[rank].reduce((n, r) => n + r.to - r.from, 0);
 
-/** Input: this rank's part (none where it holds none). Output: the whole tensor, to be read through its wait alone. */
+/**
+ * Input: this rank's part (none where it holds none). Output: the whole tensor, to be read through its wait alone. Where nobody waits for it (on all ranks
+ * alike) it is dropped: what arrives unawaited would be written over what its memory serves by then.
+ */
 export const SHARD_GATHER: Op = {
   name: 'shard_gather',
-  effects: true,
   infer(inputs, attrs) {
     const { runs, ranks, rank, shape, dtype } = attrs as unknown as ShardAttrs;
     const held = heldBy(runs, ranks, rank);
