@@ -681,6 +681,41 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   }
 }
 `,
+  "attention/attention_merge.wgsl": `// Purpose: joins attention over one set of keys with attention over another, in place.
+// Formula: L = log(exp L1 + exp L2); O = exp(L1 - L) O1 + exp(L2 - L) O2; rows that see no key of the second set stay.
+// Shapes: O, O2 [B,T,HS]; L, L2 [B,H,T]; R [B,T,4] u32 (lo, hi of the second set's keys, and two that are not read).
+// Bindings: O, O2 (f32 or f16 storage), L, L2 (f32), R (u32).
+// Constants: switch VEC (4, 2 or 1); grid x = T/64, y = H, z = B.
+// Numerics: f32, exponents relative to the larger log-sum-exp; one rounding on store to f16.
+#include "lib/tensor.wgsl" NAME=O BINDING=1 VEC=$(VEC)
+#include "lib/tensor.wgsl" NAME=O2 BINDING=2 VEC=$(VEC)
+@group(0) @binding(3) var<storage, read_write> L: array<f32>;
+@group(0) @binding(4) var<storage, read_write> L2: array<f32>;
+@group(0) @binding(5) var<storage, read_write> R: array<vec4u>;
+#include "lib/attention.wgsl"
+struct Params {
+  tokens: u32,
+  heads: u32,
+  size: u32,
+}
+@group(0) @binding(0) var<uniform> P: Params;
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) gid: vec3u) {
+  if (gid.x >= P.tokens) { return; }
+  let row = gid.z * P.tokens + gid.x;
+  let range = R[row];
+  if (range.x >= range.y) { return; }
+  let stat = (gid.z * P.heads + gid.y) * P.tokens + gid.x;
+  let high = max(L[stat], L2[stat]);
+  let a = soft_exp(L[stat] - high);
+  let b = soft_exp(L2[stat] - high);
+  let total = a + b;
+  L[stat] = high + log(total);
+  let o = (row * P.heads + gid.y) * P.size;
+  for (var c = 0u; c < P.size; c++) { O_store(o + c, (a * O_load(o + c) + b * O2_load(o + c)) / total); }
+}
+`,
   "attention/attention_naive.wgsl": `// Purpose: v1 of the ladder: attention forward, one thread a query row and head, one key at a time.
 // Formula: O = softmax(scale Q K^T over keys lo <= j < hi) V, with CACHED over two such runs; L = max + log(sum exp(score - max)).
 // Shapes: QKV [B,T,(H+2K)S]; R [B,T,4] u32 (lo, hi, qlo, qhi; CACHED: lo, hi, lo, hi); O [B,T,HS]; L [B,H,T]; CACHED: KV [B,C,2KS].
@@ -1080,6 +1115,43 @@ fn main(@builtin(global_invocation_id) gid: vec3u, @builtin(num_workgroups) nwg:
   if (c >= P.width || row >= P.rows) { return; }
   let i = row * P.width + c;
   Y_store(i, Y_load(i) + B_load(c));
+}
+`,
+  "elementwise/columns.wgsl": `// Purpose: copies a run of columns from rows of one tensor into rows of another, or adds it to what is there.
+// Formula: Y[b,t,yAt+c] (+)= X[b,t,xAt+c].
+// Shapes: X, Y flat; \`inner\` rows t in each b, strides of both as data, n = rows times columns.
+// Bindings: X, Y (f32 or f16 storage each).
+// Constants: switch VEC (4, 2 or 1); all widths, strides and starts count units of VEC; one thread a unit, grid folded over x and y.
+// Numerics: f32; one rounding to nearest even on store to f16.
+#include "lib/tensor.wgsl" NAME=X BINDING=1 VEC=$(VEC)
+#include "lib/tensor.wgsl" NAME=Y BINDING=2 VEC=$(VEC)
+#include "lib/grid.wgsl"
+struct Params {
+  n: u32,
+  width: u32,
+  inner: u32,
+  xAt: u32,
+  xRow: u32,
+  xOuter: u32,
+  yAt: u32,
+  yRow: u32,
+  yOuter: u32,
+  accumulate: u32,
+}
+@group(0) @binding(0) var<uniform> P: Params;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let i = flat_group(wg, nwg) * 64u + lane;
+  if (i >= P.n) { return; }
+  let row = i / P.width;
+  let c = i - row * P.width;
+  let b = row / P.inner;
+  let t = row - b * P.inner;
+  let y = P.yAt + b * P.yOuter + t * P.yRow + c;
+  var value = X_load(P.xAt + b * P.xOuter + t * P.xRow + c);
+  if (P.accumulate != 0u) { value += Y_load(y); }
+  Y_store(y, value);
 }
 `,
   "elementwise/copy.wgsl": `// Purpose: copies a tensor, converting between storage dtypes, optionally scaled and added to what is there.

@@ -13,6 +13,7 @@ import { type DeviceRange, EXCHANGE_BYTES, type Exchange, type Move } from '../t
 type Sum = Extract<Move<DeviceRange>, { how: 'sum' }>;
 type Gather = Extract<Move<DeviceRange>, { how: 'gather' }>;
 type Scatter = Extract<Move<DeviceRange>, { how: 'scatter' }>;
+type Swap = Extract<Move<DeviceRange>, { how: 'swap' }>;
 
 const bytesOf = (ranges: readonly DeviceRange[]): number => ranges.reduce((n, r) => n + r.bytes, 0);
 
@@ -55,6 +56,7 @@ export class DeviceExchange implements Exchange {
     const group = this.along[move.axis];
     if (!group) throw new ScionError('internal', `a collective over axis "${move.axis}", of which this rank knows nothing`);
     if (move.how === 'sum') return this.sum(group, move);
+    if (move.how === 'swap') return this.swap(group, move);
     return move.how === 'gather' ? this.gather(group, move) : this.scatter(group, move);
   }
 
@@ -74,6 +76,18 @@ export class DeviceExchange implements Exchange {
     const out = new Uint8Array(this.staging.getMappedRange(0, total).slice(0));
     this.staging.unmap();
     return out;
+  }
+
+  /** As `read`, apart for each list. */
+  private async readEach(lists: readonly (readonly DeviceRange[])[]): Promise<Uint8Array[]> {
+    const all = await this.read(lists.flat());
+    let from = 0;
+    return lists.map((ranges) => {
+      const to = from + bytesOf(ranges);
+      const bytes = all.subarray(from, to);
+      from = to;
+      return bytes;
+    });
   }
 
   private write(ranges: readonly DeviceRange[], bytes: Uint8Array<ArrayBuffer>): void {
@@ -126,17 +140,22 @@ export class DeviceExchange implements Exchange {
     for (let at = 0; at < most; at += piece) {
       const end = (r: number): number => Math.max(at, Math.min(lengths[r], at + piece));
       const sent = parts.map((ranges, r) => cut(ranges, at, end(r)));
-      const mine = await this.read(sent.flat());
-      let from = 0;
-      const send = sent.map((ranges) => {
-        const to = from + bytesOf(ranges);
-        const bytes = mine.subarray(from, to);
-        from = to;
-        return bytes;
-      });
       const got = parts.map(() => new Uint8Array(end(group.rank) - at));
-      await group.allToAll(send, got);
+      await group.allToAll(await this.readEach(sent), got);
       this.write(cut(own, at, end(group.rank)), new Uint8Array(sumOf(got).buffer));
+    }
+  }
+
+  private async swap(group: Transport, { parts, into }: Swap): Promise<void> {
+    const lengths = parts.map(bytesOf);
+    const most = Math.max(...lengths);
+    const piece = Math.max(4, 4 * Math.floor(EXCHANGE_BYTES / Math.max(1, lengths.filter((n) => n > 0).length) / 4));
+    for (let at = 0; at < most; at += piece) {
+      const sent = parts.map((ranges) => cut(ranges, at, at + piece));
+      const wanted = into.map((ranges) => cut(ranges, at, at + piece));
+      const got = wanted.map((ranges) => new Uint8Array(bytesOf(ranges)));
+      await group.allToAll(await this.readEach(sent), got);
+      for (const [r, bytes] of got.entries()) this.write(wanted[r], bytes);
     }
   }
 }

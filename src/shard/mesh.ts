@@ -68,6 +68,8 @@ export interface Mesh {
   readonly world: Transport;
   /** The ranks that differ from this one on one axis alone, in the order of their coordinates there. */
   readonly along: Readonly<Record<Axis, Transport>>;
+  /** The ranks that have different data (packs, or tokens of them) and the same parameters: dp and sp together, dp outermost. */
+  readonly data: Transport;
 }
 
 /**
@@ -85,5 +87,7 @@ export async function openMesh(shape: MeshShape, world: Transport): Promise<Mesh
   const along = {} as Record<Axis, Transport>;
   // One after the other: a split is a collective of the whole world.
   for (const axis of AXES) along[axis] = await world.split(rankAt(shape, { ...at, [axis]: 0 }), at[axis]);
-  return { shape, at, world, along };
+  let data = shape.sp === 1 ? along.dp : along.sp;
+  if (shape.dp > 1 && shape.sp > 1) data = await world.split(rankAt(shape, { ...at, dp: 0, sp: 0 }), at.dp * shape.sp + at.sp);
+  return { shape, at, world, along, data };
 }

@@ -8,9 +8,10 @@ import { FROZEN } from '../nn/parameters.ts';
 import type { OwnedRun, RankAxis } from '../tensor/ops/exchange.ts';
 import type { Sharding, StateBuffer, StateKind, States } from '../tensor/states.ts';
 import { type Axis, coordinatesOf, type MeshShape } from './mesh.ts';
+import type { SequenceKind } from './sequence.ts';
 
 /**
- * How much data-parallel ranks share out: 0 nothing, 1 moments and moving averages (with 16-bit weights the f32 masters too),
+ * How much ranks that share parameters (dp and sp) share out: 0 nothing, 1 moments and moving averages (with 16-bit weights the f32 masters too),
  * 2 gradients as well, 3 parameters as well.
  */
 export type ZeroStage = 0 | 1 | 2 | 3;
@@ -20,13 +21,13 @@ export interface Place {
   readonly shape: MeshShape;
   readonly rank: number;
   readonly zero: ZeroStage;
+  /** How sp ranks split packs; by default by heads where they divide, else on the ring. */
+  readonly sequence?: SequenceKind;
 }
 
 /** @throws ScionError `usage` for what this build cannot spread over ranks. */
 export function checkPlace({ shape, zero }: Place): void {
-  for (const axis of ['pp', 'sp'] as const) {
-    if (shape[axis] > 1) throw new ScionError('usage', `the mesh has ${axis}=${shape[axis]}; this version spreads training over dp and tp`, { axis });
-  }
+  if (shape.pp > 1) throw new ScionError('usage', `the mesh has pp=${shape.pp}; this version spreads training over dp, sp and tp`, { axis: 'pp' });
   if (![0, 1, 2, 3].includes(zero)) throw new ScionError('usage', `ZeRO stage ${zero}: 0, 1, 2 or 3`, { zero });
 }
 
@@ -35,10 +36,16 @@ export function axisOf({ shape, rank }: Place, axis: Axis): RankAxis {
   return { axis, ranks: shape[axis], rank: coordinatesOf(shape, rank)[axis] };
 }
 
-/** The states that a stage cuts over the data-parallel ranks; null where it cuts none. */
+/** dp and sp together: ranks that have the same parameters and different data, whose gradients are summed and whose states ZeRO cuts. */
+export function dataAxis(place: Place): RankAxis {
+  const [dp, sp] = [axisOf(place, 'dp'), axisOf(place, 'sp')];
+  return { axis: 'data', ranks: dp.ranks * sp.ranks, rank: dp.rank * sp.ranks + sp.rank };
+}
+
+/** The states that a stage cuts over the ranks that share parameters; null where it cuts none. */
 export function zeroSharding(place: Place): Sharding | null {
   const { zero } = place;
-  const { axis, ranks, rank } = axisOf(place, 'dp');
+  const { axis, ranks, rank } = dataAxis(place);
   if (zero === 0 || ranks === 1) return null;
   const cuts = (kind: StateKind, group: string, half: boolean): boolean => {
     if (kind === 'moment1' || kind === 'moment2' || kind === 'ema') return true;

@@ -16,6 +16,7 @@ import { MATMUL } from '../tensor/ops/matmul.ts';
 import { shardGather } from '../tensor/ops/shard.ts';
 import { vocabCrossEntropy, vocabStats } from '../tensor/ops/vocab_cross_entropy.ts';
 import { sizeOf } from '../tensor/types.ts';
+import { rewriteForward } from './rewrite.ts';
 import { kindOf } from './split.ts';
 
 /** The parameter that a node multiplies with; null for other values. */
@@ -34,23 +35,7 @@ export function splitTensors(graph: Graph, axis: RankAxis, wanted: readonly Valu
   const mesh = { axis: axis.axis, ranks: axis.ranks };
   const enter = (v: Value): Value => enterWait(enterStart(v, mesh));
   const sum = (v: Value): Value => allReduceWait(allReduceStart(v, mesh));
-  const now = new Map<number, Value>();
-  const current = (v: Value): Value => {
-    const replaced = now.get(v.id);
-    return replaced ? view(replaced, v.shape) : v;
-  };
-  const nodes = graph.nodes;
-  graph.nodes = [];
-  for (const node of nodes) {
-    (node as { inputs: readonly Value[] }).inputs = node.inputs.map(current);
-    const outputs = graph.segment(node.segment, () => graph.phase(node.phase, () => split(node)));
-    if (outputs) {
-      node.outputs.forEach((o, i) => {
-        now.set(o.id, outputs[i]);
-      });
-    } else graph.nodes.push(node);
-  }
-  return wanted.map(current);
+  return rewriteForward(graph, split, wanted);
 
   /** What a node becomes; null where it stays. */
   function split(node: Node): Value[] | null {

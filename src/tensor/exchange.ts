@@ -8,6 +8,8 @@
  * `sum`: `of` becomes the sum over all ranks, per element in rank order (f16: summed in f32, rounded once to nearest even).
  * `gather`: the bytes of `own` reach all ranks; what rank r sends lands in `parts[r]`, range after range (empty: not wanted).
  * `scatter`: `parts[r]` goes to rank r, which adds what it gets up in rank order (f32) into `own`.
+ * `swap`: `parts[r]` goes to rank r, where it lands in its `into[own rank]`, as it is. All parts that are not empty are equally long, on all ranks; a
+ * rank that gives and takes one part of that length may give and take the same bytes.
  */
 export type Move<R> =
   | { readonly how: 'sum'; readonly axis: string; readonly of: readonly R[]; readonly dtype: 'f32' | 'f16' | 'u32' }
@@ -18,7 +20,8 @@ export type Move<R> =
       readonly parts: readonly (readonly R[])[];
       readonly lengths: readonly number[];
     }
-  | { readonly how: 'scatter'; readonly axis: string; readonly own: readonly R[]; readonly parts: readonly (readonly R[])[] };
+  | { readonly how: 'scatter'; readonly axis: string; readonly own: readonly R[]; readonly parts: readonly (readonly R[])[] }
+  | { readonly how: 'swap'; readonly axis: string; readonly parts: readonly (readonly R[])[]; readonly into: readonly (readonly R[])[] };
 
 /** A range of bytes of a device buffer; offset and length are multiples of 4. */
 export interface DeviceRange {
@@ -43,6 +46,8 @@ export function sentRanges<R>(move: Move<R>): readonly R[] {
 
 /** The same move over other ranges. */
 export function mapMove<A, B>(move: Move<A>, to: (range: A) => B): Move<B> {
+  const each = (parts: readonly (readonly A[])[]): B[][] => parts.map((part) => part.map(to));
   if (move.how === 'sum') return { ...move, of: move.of.map(to) };
-  return { ...move, own: move.own.map(to), parts: move.parts.map((part) => part.map(to)) };
+  if (move.how === 'swap') return { ...move, parts: each(move.parts), into: each(move.into) };
+  return { ...move, own: move.own.map(to), parts: each(move.parts) };
 }

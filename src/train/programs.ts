@@ -13,7 +13,9 @@ import { declareModel, gradName, type Precision, weightName } from '../nn/parame
 import { groupOfTrained, type Trainable, type TrainedRows, trainedRows } from '../nn/trainable.ts';
 import { coordinatesOf, rankAt } from '../shard/mesh.ts';
 import { type GradientCut, gatherAgain, gatherAhead, gatherSharded, reduceSharded, zeros } from '../shard/passes.ts';
-import { axisOf, checkPlace, type Place, zeroSharding } from '../shard/place.ts';
+import { axisOf, checkPlace, dataAxis, type Place, zeroSharding } from '../shard/place.ts';
+import { type SequenceKind, sequenceKind } from '../shard/sequence.ts';
+import { splitSequence } from '../shard/sequence-parallel.ts';
 import { configOfRank, isSplit } from '../shard/split.ts';
 import { splitTensors } from '../shard/tensor-parallel.ts';
 import { differentiate } from '../tensor/autodiff.ts';
@@ -106,6 +108,8 @@ export interface TrainPlans {
   readonly states: States;
   readonly plans: { readonly micro: Plan; readonly update: Plan; readonly evaluate: Plan };
   readonly memory: MemoryUse;
+  /** How packs are split over sp ranks; null where each rank has whole packs. */
+  readonly sequence: SequenceKind | null;
 }
 
 /** The leaves of a batch [B, T]; `sort` only where the embedding is differentiated. */
@@ -148,10 +152,21 @@ function batchLoss(
   const [B, T] = leaves.ids.shape;
   const hidden = view(llamaHidden(g, model, leaves, { precision, capacity: tokens, random, linear }), [B * T, model.hiddenSize]);
   const losses = linearCrossEntropy(hidden, weight(g, headParameter(model)), leaves.labels, { zLoss: setup.zLoss, term: linear.headTerm(hidden) });
-  if (!tp || tp.ranks === 1) return losses;
-  const [loss, nll] = splitTensors(g, tp, [losses.loss, losses.nll]);
-  return { loss, nll };
+  let found = [losses.loss, losses.nll];
+  if (tp && tp.ranks > 1) found = splitTensors(g, tp, found);
+  const kind = sequenceOf(setup, place);
+  if (place && kind) found = splitSequence(g, axisOf(place, 'sp'), kind, found);
+  return { loss: found[0], nll: found[1] };
 }
+
+/** How this rank's packs are split; null where they are whole. */
+function sequenceOf(setup: TrainSetup, place: Place | null): SequenceKind | null {
+  if (!place || place.shape.sp === 1) return null;
+  return sequenceKind(modelOfRank(setup, place), setup.tokens, place.shape.sp, place.sequence);
+}
+
+/** Tokens of each pack that are this rank's. */
+const tokensOfRank = ({ tokens }: TrainSetup, place: Place | null): number => tokens / (place?.shape.sp ?? 1);
 
 /** Names of what learns, in the order of its states. */
 function trainedNames(states: States): string[] {
@@ -162,12 +177,13 @@ function trainedNames(states: States): string[] {
 export function traceMicro(states: States, setup: TrainSetup, place: Place | null = null): Graph {
   const g = new Graph(states);
   const { sort, random } = trainingOf(setup);
-  const leaves = batchLeaves(g, setup.batch, setup.tokens, sort);
+  const tokens = tokensOfRank(setup, place);
+  const leaves = batchLeaves(g, setup.batch, tokens, sort);
   const noise = setup.neftune ? g.data('noise', [setup.batch, setup.tokens], 'f32') : undefined;
   const losses = batchLoss(g, setup, { ...leaves, noise }, random ?? undefined, place);
   const step = g.state('step');
-  const seed = lossSeed(step, setup.batch * setup.tokens, { step: 'weight' });
-  const at = place ? axisOf(place, 'dp') : null;
+  const seed = lossSeed(step, setup.batch * tokens, { step: 'weight' });
+  const at = place ? dataAxis(place) : null;
   const joined = at ? gatherSharded(g, at) : null;
   // Only what learns is a target: no gradient of anything else is made, and the backward pass ends at the lowest of them.
   const names = trainedNames(states);
@@ -180,7 +196,7 @@ export function traceMicro(states: States, setup: TrainSetup, place: Place | nul
   const { nll } = fusedLoss(g, losses);
   addLosses(nll, leaves.labels, step, setup.model.vocabSize);
   if (setup.lossTypes) {
-    const types = g.data('types', [setup.batch * setup.tokens], 'u32');
+    const types = g.data('types', [setup.batch * tokens], 'u32');
     addTypeLosses(nll, leaves.labels, types, g.state(TYPE_SUMS), setup.model.vocabSize);
   }
   recompute(g, setup.recompute);
@@ -213,8 +229,8 @@ function gradientCuts({ model, lora }: TrainSetup, names: readonly string[], adj
 /** Forward pass alone; output `nll` [N]. */
 export function traceEvaluate(states: States, setup: TrainSetup, place: Place | null = null): { graph: Graph; nll: Value } {
   const graph = new Graph(states);
-  const { nll } = batchLoss(graph, setup, batchLeaves(graph, setup.batch, setup.tokens, false), undefined, place);
-  if (place) gatherSharded(graph, axisOf(place, 'dp'));
+  const { nll } = batchLoss(graph, setup, batchLeaves(graph, setup.batch, tokensOfRank(setup, place), false), undefined, place);
+  if (place) gatherSharded(graph, dataAxis(place));
   joinAhead(graph);
   return { graph, nll };
 }
@@ -265,6 +281,9 @@ export function planTraining(setup: TrainSetup, facts: DeviceFacts, place: Place
   if (place) checkPlace(place);
   const tp = place ? axisOf(place, 'tp') : null;
   if (place && tp && tp.ranks > 1) checkSplitSetup(setup);
+  const sequence = sequenceOf(setup, place);
+  if (sequence && trainingOf(setup).random)
+    throw new ScionError('usage', 'dropout and NEFTune draw by the place of a token in its pack, which sp does not know yet; spread over dp, or train without');
   const states = declareTraining(setup, place);
   states.declare('step', 'step', 'step', [STEP_WORDS], 'u32');
   // In the step state's buffer, right behind it: one readback gives both.
@@ -277,5 +296,5 @@ export function planTraining(setup: TrainSetup, facts: DeviceFacts, place: Place
     update: planGraph(traceUpdate(states, setup, rows, place, tp && place ? tensorParts(setup, facts, place) : [states]), { name: 'update', facts }),
     evaluate: planGraph(evaluate.graph, { name: 'evaluate', facts, outputs: { nll: evaluate.nll } }),
   };
-  return { states, plans, memory: memoryOf(Object.values(plans)) };
+  return { states, plans, memory: memoryOf(Object.values(plans)), sequence };
 }

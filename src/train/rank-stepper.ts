@@ -12,6 +12,7 @@ import { DeviceExchange } from '../shard/exchange.ts';
 import type { Mesh } from '../shard/mesh.ts';
 import { readSharded } from '../shard/read.ts';
 import { onFirst, sayAll } from '../shard/say.ts';
+import { batchOfRank, joinTokens, rangeFeeds, type SequencePart } from '../shard/sequence.ts';
 import { cutPart, isSplit, partOf, pastePart, vocabBounds } from '../shard/split.ts';
 import type { TypeLoss } from '../tensor/ops/loss_by_type.ts';
 import type { StepRecord } from '../tensor/ops/step_state.ts';
@@ -40,6 +41,8 @@ export function microsOfRank<T>(micros: readonly T[], ranks: number, rank: numbe
   return micros.map((micro, index) => ({ micro, index })).slice(bound(rank), bound(rank + 1));
 }
 
+const bytesOf = (x: Float32Array): Uint8Array => new Uint8Array(x.buffer, x.byteOffset, x.byteLength);
+
 /** One rank's model in training. All methods that give promises are collective: every rank calls them in the same order. */
 export class RankStepper extends Stepper implements SplitStates {
   readonly mesh: Mesh;
@@ -49,18 +52,34 @@ export class RankStepper extends Stepper implements SplitStates {
     super(device, setup, plans);
     this.mesh = mesh;
     const { exchangeStaging } = this.session;
-    this.exchange = exchangeStaging && new DeviceExchange(device, exchangeStaging, mesh.along);
+    this.exchange = exchangeStaging && new DeviceExchange(device, exchangeStaging, { ...mesh.along, data: mesh.data });
   }
 
-  /** What the micro program is fed on this rank: ids and labels counted from its first row of the vocabulary, where that is split. */
+  /** This rank's tokens of each pack; null where it has whole packs. */
+  private get sequencePart(): SequencePart | null {
+    const { sp } = this.mesh.along;
+    const { sequence: kind } = this.plans;
+    return kind && { kind, tokens: this.setup.tokens, ranks: sp.size, rank: sp.rank };
+  }
+
+  /** What the micro program is fed on this rank: its tokens of each pack; ids and labels counted from its first row of the vocabulary, where that is split. */
   override feedsOf(batch: Batch): { feeds: Feeds; segments: number } {
-    const whole = super.feedsOf(batch);
+    const part = this.sequencePart;
+    const own = part ? batchOfRank(part, batch) : batch;
+    const { feeds, segments: all } = super.feedsOf(own);
+    const { ranges, ...others } = feeds;
+    const whole = { ...others, ...this.rangeFeeds(batch) };
     const { tp } = this.mesh.along;
-    if (tp.size === 1) return whole;
+    if (tp.size === 1) return { feeds: whole, segments: all };
     const { first, rows } = this.ownRows;
-    const tables = 'order' in whole.feeds ? partTables(batch.ids, first, rows) : null;
-    const { segments = whole.segments, ...sorted } = tables ?? {};
-    return { feeds: { ...whole.feeds, ...this.partFeeds(batch), ...sorted }, segments };
+    const tables = 'order' in whole ? partTables(own.ids, first, rows) : null;
+    const { segments = all, ...sorted } = tables ?? {};
+    return { feeds: { ...whole, ...this.partFeeds(own), ...sorted }, segments };
+  }
+
+  private rangeFeeds({ ranges }: Batch): Feeds {
+    const part = this.sequencePart;
+    return part ? rangeFeeds(part, ranges) : { ranges };
   }
 
   /** This rank's rows of the vocabulary. */
@@ -109,8 +128,9 @@ export class RankStepper extends Stepper implements SplitStates {
   override async advance(micros: readonly Batch[], learningRate: number, ceiling = 0): Promise<void> {
     const labels = this.labelsOf(micros);
     const { dp } = this.mesh.along;
-    const plan = this.session.programs.micro.plan;
-    for (const { micro, index } of microsOfRank(micros, dp.size, dp.rank, plan.communicates)) {
+    const { commands } = this.session.programs.micro.plan;
+    const even = commands.some((c) => c.kind === 'exchange' && c.move.axis === 'data');
+    for (const { micro, index } of microsOfRank(micros, dp.size, dp.rank, even)) {
       const { feeds, segments } = this.feedsOf(micro);
       await this.runProgram('micro', feeds, { weight: 1 / labels, segments, stream: this.streamOf(micros.length, index) });
     }
@@ -128,19 +148,24 @@ export class RankStepper extends Stepper implements SplitStates {
   }
 
   override async losses(batch: Batch): Promise<Float32Array> {
-    const { positions, ranges } = batch;
-    await this.runProgram('evaluate', { positions, ranges, ...this.partFeeds(batch) });
-    return (await this.session.programs.evaluate.read()).nll as Float32Array;
+    const part = this.sequencePart;
+    const own = part ? batchOfRank(part, batch) : batch;
+    await this.runProgram('evaluate', { positions: own.positions, ...this.rangeFeeds(batch), ...this.partFeeds(own) });
+    const nll = (await this.session.programs.evaluate.read()).nll as Float32Array;
+    if (!part) return nll;
+    const parts = Array.from({ length: part.ranks }, () => new Float32Array(nll.length));
+    await this.mesh.along.sp.allGather(bytesOf(nll), parts.map(bytesOf));
+    return joinTokens(part, parts);
   }
 
   /** As `Stepper.records`; losses by type are those of all ranks. */
   override async records(): Promise<{ records: StepRecord[]; badRun: number; types: TypeLoss[] | null }> {
     const own = await super.records();
-    const { dp } = this.mesh.along;
-    if (!own.types || dp.size === 1) return own;
+    const { data } = this.mesh;
+    if (!own.types || data.size === 1) return own;
     const send = new Float64Array(own.types.flatMap(({ nll, labels }) => [nll, labels]));
-    const got = Array.from({ length: dp.size }, () => new Float64Array(send.length));
-    await dp.allGather(
+    const got = Array.from({ length: data.size }, () => new Float64Array(send.length));
+    await data.allGather(
       new Uint8Array(send.buffer),
       got.map((x) => new Uint8Array(x.buffer)),
     );
@@ -180,20 +205,19 @@ export class RankStepper extends Stepper implements SplitStates {
     });
   }
 
-  /** The values of a state of a parameter (itself, a moment, …), joined over dp and tp where it is cut or split. */
+  /** The values of a state of a parameter (itself, a moment, …), joined over all ranks where it is cut or split. */
   async readWhole(state: string): Promise<Float32Array> {
     const { states } = this.plans;
-    const { dp, tp } = this.mesh.along;
+    const { tp } = this.mesh.along;
     const cut = states.buffer(states.place(state).buffer)?.sharded;
-    const own = cut ? await readSharded(this.session, dp, state) : ((await this.session.readState(state)) as Float32Array);
+    const own = cut ? await readSharded(this.session, this.mesh.data, state) : ((await this.session.readState(state)) as Float32Array);
     const shape = this.wholeShape(state);
     if (!shape) return own;
     const parameter = state.slice(state.indexOf(':') + 1);
     const size = sizeOf(shape);
     const runs = Array.from({ length: tp.size }, (_, rank) => partOf(this.setup.model, parameter, size, tp.size, rank));
     const parts = runs.map((list) => new Float32Array(list.reduce((n, r) => n + r.count, 0)));
-    const bytes = (x: Float32Array): Uint8Array => new Uint8Array(x.buffer, x.byteOffset, x.byteLength);
-    await tp.allGather(bytes(own), parts.map(bytes));
+    await tp.allGather(bytesOf(own), parts.map(bytesOf));
     const out = new Float32Array(size);
     for (const [rank, part] of parts.entries()) pastePart(out, part, runs[rank]);
     return out;

@@ -18,6 +18,7 @@ import { configToJson, countParameters } from '../nn/config.ts';
 import { checkSchedule, type Schedule } from '../optim/schedule.ts';
 import type { Mesh } from '../shard/mesh.ts';
 import type { ZeroStage } from '../shard/place.ts';
+import type { SequenceKind } from '../shard/sequence.ts';
 import { saveTokenizer, type Tokenizer } from '../text/tokenizer.ts';
 import type { RunData } from './data.ts';
 import { balancedInterval } from './held-out.ts';
@@ -63,7 +64,7 @@ export interface RunOptions {
   readonly stop?: { requested: boolean };
   readonly version: string;
   /** One rank of a mesh: all ranks open the same run, the first one leads. */
-  readonly ranks?: { readonly mesh: Mesh; readonly zero: ZeroStage };
+  readonly ranks?: { readonly mesh: Mesh; readonly zero: ZeroStage; readonly sequence?: SequenceKind };
   /** More for `config.json`: where the data came from. It must not differ at a resume. */
   readonly about?: Readonly<Record<string, unknown>>;
 }
@@ -116,7 +117,7 @@ export class Run {
       opened = await GpuDevice.open(frozen);
       const { facts } = opened;
       let spare: GpuDevice | null = opened;
-      const plans = planTraining(setup, facts, ranks && { shape: ranks.mesh.shape, rank: ranks.mesh.world.rank, zero: ranks.zero });
+      const plans = planTraining(setup, facts, ranks && { shape: ranks.mesh.shape, rank: ranks.mesh.world.rank, zero: ranks.zero, sequence: ranks.sequence });
       if (ranks && options.prompts?.length) checkSamples(plans, ranks.mesh);
       if (out !== null && leads) await saveTokenizer((await host()).files, options.tokenizer, joinPath(out, 'tokenizer'));
       const peak = out === null || !leads ? null : await matmulPeak(facts, frozen);

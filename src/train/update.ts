@@ -6,7 +6,7 @@
 import { hasOffBlocks, listLora } from '../nn/lora.ts';
 import { gradName } from '../nn/parameters.ts';
 import { decaysByDefault, isPartGroup, type RowRun, type TrainedRows } from '../nn/trainable.ts';
-import { axisOf, ownedRuns, type Place } from '../shard/place.ts';
+import { axisOf, dataAxis, ownedRuns, type Place } from '../shard/place.ts';
 import { Graph, type Value } from '../tensor/graph.ts';
 import { adamw, sgd } from '../tensor/ops/adamw.ts';
 import { blockMask } from '../tensor/ops/block_mask.ts';
@@ -54,7 +54,7 @@ export function traceUpdate(states: States, setup: TrainSetup, rows: TrainedRows
   const g = new Graph(states);
   return g.phase('update', () => {
     const { optimizer, lora } = setup;
-    const at = place ? axisOf(place, 'dp') : null;
+    const at = place ? dataAxis(place) : null;
     const ranks = at?.ranks ?? 1;
     const zeroStage = ranks > 1 ? (place?.zero ?? 0) : 0;
     const buffers = states.buffers().filter((b) => b.kind === 'grad');

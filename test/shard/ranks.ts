@@ -13,6 +13,7 @@ import { makeConfig } from '../../src/nn/config.ts';
 import { learningRate, type Schedule } from '../../src/optim/schedule.ts';
 import { type MeshShape, ONE_RANK, openMesh } from '../../src/shard/mesh.ts';
 import type { ZeroStage } from '../../src/shard/place.ts';
+import type { SequenceKind } from '../../src/shard/sequence.ts';
 import type { StepRecord } from '../../src/tensor/ops/step_state.ts';
 import { LLAMA_ADAMW, planTraining, type TrainSetup } from '../../src/train/programs.ts';
 import { RankStepper } from '../../src/train/rank-stepper.ts';
@@ -46,6 +47,7 @@ export interface ShardRun {
   /** Micros of the global batch. */
   readonly micros?: number;
   readonly zero?: ZeroStage;
+  readonly sequence?: SequenceKind;
 }
 
 /** What a run found: records as one rank saw them, and hashes of the whole states. */
@@ -103,7 +105,7 @@ export function trainOnMesh(device: GpuDevice, mesh: Partial<MeshShape>, run: Sh
   const shape = { ...ONE_RANK, ...mesh };
   const setup = run.setup ?? SHARD_SETUP;
   return onRanks(shape.dp * shape.pp * shape.sp * shape.tp, async (world) => {
-    const plans = planTraining(setup, device.facts, { shape, rank: world.rank, zero: run.zero ?? 0 });
+    const plans = planTraining(setup, device.facts, { shape, rank: world.rank, zero: run.zero ?? 0, sequence: run.sequence });
     const stepper = new RankStepper(device, setup, plans, await openMesh(shape, world));
     try {
       const records = await drive(stepper, run);

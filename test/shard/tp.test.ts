@@ -141,7 +141,7 @@ describe('parts', () => {
     [{ tp: 3 }, FOUR_HEADS, /tp=3: 4 heads do not split over 3 ranks/],
     [{ tp: 4 }, SHARD_SETUP, /tp=4: 2 key\/value heads do not split over 4 ranks/],
     [{ tp: 2 }, { ...FOUR_HEADS, trainable: { parameters: 'embeddings' } } as TrainSetup, /training a part of the model and tp do not go together yet/],
-    [{ sp: 2 }, FOUR_HEADS, /the mesh has sp=2; this version spreads training over dp and tp/],
+    [{ pp: 2 }, FOUR_HEADS, /the mesh has pp=2; this version spreads training over dp, sp and tp/],
   ] as const)('%j is refused where it does not fit', (mesh, setup, why) => {
     expect(() => planTraining(setup, assumedFacts(), { shape: { ...ONE_RANK, ...mesh }, rank: 0, zero: 0 })).toThrow(why);
   });

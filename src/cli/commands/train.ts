@@ -11,6 +11,7 @@ import { countParameters, type LlamaConfig } from '../../nn/config.ts';
 import type { Precision } from '../../nn/parameters.ts';
 import { type Mesh, type MeshShape, meshName, meshSize, parseMesh } from '../../shard/mesh.ts';
 import { checkPlace, type ZeroStage } from '../../shard/place.ts';
+import type { SequenceKind } from '../../shard/sequence.ts';
 import type { RecomputePolicy } from '../../tensor/recompute.ts';
 import { heldOutBytes } from '../../train/held-out.ts';
 import type { TrainSetup } from '../../train/programs.ts';
@@ -76,8 +77,9 @@ export const command: Command = {
     seed: { kind: 'integer', summary: 'of parameters and data order', default: 1 },
     device: { kind: 'string', value: 'NAME', summary: 'part of an adapter’s name' },
     devices: { kind: 'integer', summary: 'ranks that share each step’s micros, a worker each; as --mesh dp=N' },
-    mesh: { kind: 'string', value: 'dp=N,tp=N', summary: 'ranks by axis: dp shares micros, tp splits matrices and vocabulary' },
-    zero: { kind: 'integer', summary: 'what dp ranks share out: 1 moments, 2 gradients too, 3 parameters too', default: 0 },
+    mesh: { kind: 'string', value: 'dp=N,tp=N', summary: 'ranks by axis: dp shares micros, sp the tokens of a pack, tp splits matrices and vocabulary' },
+    sequence: { kind: 'string', choices: ['heads', 'ring'], summary: 'how attention sees other sp ranks’ tokens; by default by heads where they divide' },
+    zero: { kind: 'integer', summary: 'what dp and sp ranks share out: 1 moments, 2 gradients too, 3 parameters too', default: 0 },
     profile: { kind: 'boolean', summary: 'write a Perfetto trace of one step after the last, to OUT/trace.json', default: false },
     resume: { kind: 'boolean', summary: 'go on with the run in --out', default: false },
   },
@@ -142,7 +144,7 @@ export async function train(context: Context, mesh: Mesh | null): Promise<void> 
       minimum: number('min-lr'),
     },
     accumulate: flags.number('accumulate') ?? mesh?.shape.dp ?? 1,
-    ...(mesh && { ranks: { mesh, zero } }),
+    ...(mesh && { ranks: { mesh, zero, sequence: flags.string('sequence') as SequenceKind | undefined } }),
     data,
     tokenizer,
     seed: number('seed'),

@@ -5,6 +5,8 @@
  */
 import type { Value } from '../../../src/tensor/graph.ts';
 import { attention, attentionCached, attentionRanges } from '../../../src/tensor/ops/attention.ts';
+import { attentionMerge } from '../../../src/tensor/ops/attention_merge.ts';
+import { ringAttention } from '../../../src/tensor/ops/ring_attention.ts';
 import type { OpCase } from '../case.ts';
 
 interface Setting {
@@ -167,3 +169,44 @@ for (const [family, profile] of [
     }
   }
 }
+
+// Two sets of keys: a query sees the second where its range is not empty; without that everything of it must be left alone.
+for (const dtype of ['f32', 'f16'] as const) {
+  for (const [B, T, heads, headSize] of [
+    [1, 1, 1, 8],
+    [2, 67, 3, 16],
+    [3, 5, 2, 10],
+    [2, 7, 1, 9],
+  ] as const) {
+    const out = { shape: [B, T, heads * headSize], dtype, fill: 'normal' } as const;
+    const stats = { shape: [B, heads, T], dtype: 'f32', fill: { normal: 20 } } as const;
+    cases.push({
+      op: 'attention_merge',
+      name: `attention_merge ${dtype} B ${B} T ${T} H ${heads} S ${headSize}`,
+      dtype,
+      inputs: {
+        out,
+        stats,
+        more: out,
+        moreStats: stats,
+        ranges: {
+          shape: [B, T, 4],
+          dtype: 'u32',
+          fill: { values: Array.from({ length: B * T }, (_, i) => (i % 3 === 1 ? [5, 5, 0, 0] : [i % 2, 7, 0, 0])).flat() },
+        },
+      },
+      build: (v) => ({ ...attentionMerge({ out: v.out, stats: v.stats }, { out: v.more, stats: v.moreStats }, v.ranges, { heads, kvHeads: heads, headSize }) }),
+    });
+  }
+}
+// A ring of one rank; rings of several are held to float64 in test/shard/sp-attention.test.ts.
+const alone: Setting = { name: 'one rank', B: 2, T: 33, heads: 4, kvHeads: 2, headSize: 16, lengths: [[10, 12], [33]] };
+cases.push({
+  op: 'ring_attention',
+  name: 'ring_attention f32 one rank',
+  dtype: 'f32',
+  inputs: inputsOf(alone, 'f32'),
+  build: ({ qkv, ranges }) => ({ ...ringAttention(qkv, [ranges], { axis: 'sp', ranks: 1, rank: 0 }, alone) }),
+  wrt: ['qkv'],
+  seeds: ['out'],
+});
