@@ -45,7 +45,7 @@ const SURFACE: Readonly<Record<string, string>> = {
   graft: 'add base batch data device dry-run fresh help json length lr out precision replay seed tokens workers',
   doctor: 'device help json seconds',
   train:
-    'accumulate batch clip config data device devices first-row help json keep lr mesh min-lr model optimizer out outlier precision profile prompts recompute resume save-every schedule seed steps tokenizer tokens validate-every validation validation-bytes validation-share warmup weight-decay z-loss zero',
+    'accumulate batch clip config data device devices first-row help json keep lr mesh min-lr model optimizer out outlier precision profile prompts recompute resume save-every schedule seed steps tokenizer tokens transport validate-every validation validation-bytes validation-share warmup weight-decay z-loss zero',
   plan: 'accumulate batch budget config device gflops help html json limits model precision profile recompute steps tokens',
   score: 'adapter data device ema help json limit max-tokens model precision tokenizer window',
   eval: 'adapter budget compat data device ema few-shot fresh help json limit method model out precision seed shots-file subjects tasks tokenizer',

@@ -4,6 +4,7 @@
  */
 import type { ChildProcess } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { child, DENO, NODE, need, ROOT } from '../runtime/expect.ts';
 
 export type Library = 'mpich' | 'openmpi';
@@ -16,7 +17,8 @@ export interface JobOptions {
   readonly program: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   readonly seconds?: number;
-  readonly started?: (child: ChildProcess) => void;
+  /** `mark` finds the job's processes while it runs. */
+  readonly started?: (child: ChildProcess, mark: string) => void;
 }
 
 export interface JobEnd {
@@ -46,24 +48,44 @@ export async function runJob({ library, runtime = 'node', ranks, program, env = 
   const ran = await child(launcherOf(library), [...flags, '-n', String(ranks), ...host, ...program], {
     env: { ...env, [MARK]: mark },
     seconds,
-    started,
+    started: started && ((child) => started(child, mark)),
     input: '',
   });
   return { ...ran, ms: performance.now() - start, mark };
 }
 
-/** Processes that live with this job's mark (Linux). */
-export function left(mark: string): number[] {
+/** Processes that live with this job's mark, and their environment (Linux). */
+function living(mark: string): { pid: number; environment: string }[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
-    .filter((pid) => {
+    .flatMap((pid) => {
       try {
-        return readFileSync(`/proc/${pid}/environ`, 'latin1').includes(`${MARK}=${mark}`) && !/^\d+ \(.*\) Z/.test(readFileSync(`/proc/${pid}/stat`, 'latin1'));
+        const environment = readFileSync(`/proc/${pid}/environ`, 'latin1');
+        const dead = /^\d+ \(.*\) Z/.test(readFileSync(`/proc/${pid}/stat`, 'latin1'));
+        return dead || !environment.includes(`${MARK}=${mark}`) ? [] : [{ pid: Number(pid), environment }];
       } catch {
-        return false;
+        return [];
       }
-    })
-    .map(Number);
+    });
+}
+
+/** Processes that live with this job's mark. */
+export const left = (mark: string): number[] => living(mark).map(({ pid }) => pid);
+
+/** Process ids of a job's ranks by rank, as far as they live. */
+export function rankPids(mark: string): Map<number, number> {
+  const pids = new Map<number, number>();
+  for (const { pid, environment } of living(mark)) {
+    const rank = /(?:^|\0)(?:PMI_RANK|OMPI_COMM_WORLD_RANK)=(\d+)/.exec(environment)?.[1];
+    if (rank !== undefined) pids.set(Number(rank), pid);
+  }
+  return pids;
+}
+
+/** Waits until nothing of the job lives; gives what is left of it after two seconds. */
+export async function leftAfterAll(mark: string): Promise<number[]> {
+  for (let wait = 0; wait < 20 && left(mark).length > 0; wait++) await sleep(100);
+  return left(mark);
 }
 
 /** The JSON lines that ranks printed, by rank. */

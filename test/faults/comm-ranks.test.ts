@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { Random } from '../../src/base/random.ts';
-import { type JobEnd, type JobOptions, left, lines, runJob } from '../comm/mpi.ts';
+import { type JobEnd, type JobOptions, leftAfterAll, lines, runJob } from '../comm/mpi.ts';
 
 const full = process.env.SCION_TIER === 'full';
 const KILLS = full ? 20 : 1;
@@ -41,8 +41,7 @@ async function disturb(options: JobOptions, then: (pids: number[]) => Promise<vo
 
 /** Nothing of the job lives, now or in a moment. */
 async function expectNobodyLeft(mark: string): Promise<void> {
-  for (let wait = 0; wait < 20 && left(mark).length > 0; wait++) await sleep(100);
-  expect(left(mark)).toEqual([]);
+  expect(await leftAfterAll(mark)).toEqual([]);
 }
 
 function debuggerPort(): Promise<boolean> {

@@ -9,7 +9,7 @@ import type { ReadParameter } from '../../checkpoint/source.ts';
 import { host } from '../../host/index.ts';
 import { countParameters, type LlamaConfig } from '../../nn/config.ts';
 import type { Precision } from '../../nn/parameters.ts';
-import { type Mesh, type MeshShape, meshName, meshSize, parseMesh } from '../../shard/mesh.ts';
+import { type Mesh, type MeshShape, meshName, meshSize, openMesh, parseMesh } from '../../shard/mesh.ts';
 import { checkPlace, type ZeroStage } from '../../shard/place.ts';
 import type { SequenceKind } from '../../shard/sequence.ts';
 import type { RecomputePolicy } from '../../tensor/recompute.ts';
@@ -21,7 +21,7 @@ import { REPORT_NAME } from '../../train/run-folder.ts';
 import { profileStep } from '../../train/trace.ts';
 import type { Command, Context } from '../command.ts';
 import type { Flags } from '../flags.ts';
-import { runOnThreads } from '../ranks.ts';
+import { adapterOf, runOnMpi, runOnThreads, type Together, TRANSPORT_FLAG } from '../ranks.ts';
 import { readConfig } from '../read-config.ts';
 import { bytes, duration, si, sparkline } from '../status.ts';
 import { runFigures, statusHooks } from '../training.ts';
@@ -80,6 +80,7 @@ export const command: Command = {
     mesh: { kind: 'string', value: 'dp=N,tp=N', summary: 'ranks by axis: dp shares micros, sp the tokens of a pack, tp splits matrices and vocabulary' },
     sequence: { kind: 'string', choices: ['heads', 'ring'], summary: 'how attention sees other sp ranks’ tokens; by default by heads where they divide' },
     zero: { kind: 'integer', summary: 'what dp and sp ranks share out: 1 moments, 2 gradients too, 3 parameters too', default: 0 },
+    transport: TRANSPORT_FLAG,
     profile: { kind: 'boolean', summary: 'write a Perfetto trace of one step after the last, to OUT/trace.json', default: false },
     resume: { kind: 'boolean', summary: 'go on with the run in --out', default: false },
   },
@@ -89,37 +90,53 @@ export const command: Command = {
     'scion train --model runs/start/model --data packed --validation held-out.jsonl --out runs/graft',
     'scion train --config tiny.json --data corpus.jsonl --out runs/tiny --precision mixed --resume',
     'scion train --config tiny.json --data corpus.jsonl --out runs/four --devices 4 --zero 2',
+    'mpiexec -n 4 scion train --config tiny.json --data corpus.jsonl --out runs/four --mesh dp=2,tp=2',
   ],
   async run(context) {
+    const byMpi = await runOnMpi(context, async (rank, world, together) => {
+      const mesh = await together(async () => {
+        const shape = meshOf(rank.flags, world.size);
+        checkMesh(rank.flags, shape);
+        return meshSize(shape) === 1 && world.size === 1 ? null : openMesh(shape, world);
+      });
+      await train(rank, mesh, together);
+    });
+    if (byMpi) return;
     const shape = meshOf(context.flags);
-    const zero = context.flags.number('zero') as ZeroStage;
-    checkPlace({ shape, rank: 0, zero });
-    // Told before any rank is started.
-    if (context.flags.has('accumulate')) microsOfRank(new Array(context.flags.number('accumulate')).fill(0), shape.dp ?? 1, 0, zero >= 2);
+    checkMesh(context.flags, shape);
     if (meshSize(shape) > 1) await runOnThreads(context, meshSize(shape));
     else await train(context, null);
   },
 };
 
-/** The mesh that flags ask for. */
-export function meshOf(flags: Flags): MeshShape {
+/** The mesh that flags ask for; where they ask for none, all ranks that were started share the micros. */
+export function meshOf(flags: Flags, started = 1): MeshShape {
   const [devices, mesh] = [flags.number('devices'), flags.string('mesh')];
   if (devices !== undefined && mesh !== undefined) throw new ScionError('usage', `--devices ${devices} is short for --mesh dp=${devices}; give one of the two`);
-  return parseMesh(mesh ?? `dp=${devices ?? 1}`);
+  return parseMesh(mesh ?? `dp=${devices ?? started}`);
 }
 
-/** One stage of training, on a device alone or as one rank of a mesh. */
-export async function train(context: Context, mesh: Mesh | null): Promise<void> {
+/** Refuses a mesh that cannot train, before any rank does anything. */
+function checkMesh(flags: Flags, shape: MeshShape): void {
+  const zero = flags.number('zero') as ZeroStage;
+  checkPlace({ shape, rank: 0, zero });
+  if (flags.has('accumulate')) microsOfRank(new Array(flags.number('accumulate')).fill(0), shape.dp, 0, zero >= 2);
+}
+
+/** One stage of training, on a device alone or as one rank of a mesh. `together`: ranks that cannot read their input fail as one. */
+export async function train(context: Context, mesh: Mesh | null, together: Together = (work) => work()): Promise<void> {
   const { flags, print, status, result, stop } = context;
   const machine = await host();
   const began = machine.now();
   const number = (name: string): number => flags.number(name) as number;
   const zero = number('zero') as ZeroStage;
-  const out = flags.need('out', 'the run folder to write');
   const patterns = flags.list('data');
-  if (patterns.length === 0) throw new ScionError('usage', 'scion train needs --data FILE …');
-  const source = await modelOf(flags.string('model'), flags.string('config'));
-  const { tokenizer, data, tokens, about } = await trainingData(machine.files, { flags, status, config: source.config, folder: source.folder, out });
+  const { out, source, tokenizer, data, tokens, about } = await together(async () => {
+    const out = flags.need('out', 'the run folder to write');
+    if (patterns.length === 0) throw new ScionError('usage', 'scion train needs --data FILE …');
+    const source = await modelOf(flags.string('model'), flags.string('config'));
+    return { out, source, ...(await trainingData(machine.files, { flags, status, config: source.config, folder: source.folder, out })) };
+  });
   const decay = number('weight-decay');
   const setup: TrainSetup = {
     model: source.config,
@@ -156,7 +173,7 @@ export async function train(context: Context, mesh: Mesh | null): Promise<void> 
     keep: number('keep'),
     out,
     resume: flags.boolean('resume'),
-    device: { adapter: flags.string('device') },
+    device: { adapter: adapterOf(machine, flags, mesh?.world) },
     hooks: statusHooks(status, facts),
     stop,
     version: VERSION,
