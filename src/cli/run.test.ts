@@ -55,7 +55,7 @@ const SURFACE: Readonly<Record<string, string>> = {
   export: 'adapter dtype ema force format help json model out tokenizer',
   init: 'base base-tokenizer copy data help json method out pad-to seed tokenizer verify',
   'vocab stats': 'base columns config data gflops help html json min-occurrences pieces sample sizes sweep token-budget tokenizer tokens',
-  'data build': 'buckets columns data eval help json keep-work length only out rules seed tokenizer workers',
+  'data build': 'buckets columns data eval help json keep-work length only out rules seed tokenizer transport workers',
   'data inspect': 'category documents drops duplicates help html id json limit packs',
   bench: 'batch device heads help hidden json layers precision quick tokens vocab',
 };

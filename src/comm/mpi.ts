@@ -23,6 +23,12 @@ const LAZY_MS = 1;
 const LAZY_TEST_MS = 0.2;
 /** What launchers call the number of ranks on this machine. */
 const LOCAL_SIZE_VARIABLES = ['OMPI_COMM_WORLD_LOCAL_SIZE', 'MPI_LOCALNRANKS'];
+/** Ranks on this machine, where the launcher says so. */
+export function ranksHere(host: Host): number | undefined {
+  const said = LOCAL_SIZE_VARIABLES.map((name) => host.env(name)).find((value) => value !== undefined);
+  return said === undefined ? undefined : Number(said);
+}
+
 const BEAT_KEY = KEY_LIMIT - 1;
 const BEAT_MS = 1000;
 /** The byte of the last beat. */
@@ -62,8 +68,7 @@ class MpiCarrier implements Carrier {
     this.#host = host;
     this.rank = library.rank;
     this.size = library.size;
-    const local = LOCAL_SIZE_VARIABLES.map((name) => host.env(name)).find((value) => value !== undefined);
-    this.#ownCores = Number(local ?? this.size) <= host.cores;
+    this.#ownCores = (ranksHere(host) ?? this.size) <= host.cores;
     if (this.size > 1) this.#watch(silenceMs, onStuck);
   }
 

@@ -4,13 +4,17 @@
  */
 import { ScionError } from '../../base/errors.ts';
 import { normalPath } from '../../base/path.ts';
-import { type BuildProgress, type BuildResult, buildData } from '../../curate/pipeline/build.ts';
+import { ranksHere } from '../../comm/mpi.ts';
+import type { Transport } from '../../comm/types.ts';
+import { type BuildOptions, type BuildProgress, type BuildResult, buildData } from '../../curate/pipeline/build.ts';
 import { type BuildConfig, STEP_NAMES, type StepName } from '../../curate/pipeline/config.ts';
+import { followBuild, leadBuild } from '../../curate/pipeline/ranks.ts';
 import { parseBuild, readRecipe } from '../../curate/pipeline/recipe.ts';
 import { parseColumnNames } from '../../data/records.ts';
-import { host } from '../../host/index.ts';
-import type { Command } from '../command.ts';
+import { type Host, host } from '../../host/index.ts';
+import type { Command, Context } from '../command.ts';
 import type { Flags } from '../flags.ts';
+import { runOnMpi, TRANSPORT_FLAG } from '../ranks.ts';
 import { bytes, duration, si } from '../status.ts';
 import { VERSION } from '../version.ts';
 
@@ -83,43 +87,73 @@ export const command: Command = {
     eval: { kind: 'list', value: 'GLOB …', summary: 'evaluation sets whose text must not be in the data' },
     columns: { kind: 'list', value: 'FIELD=COLUMN …', summary: 'what records call text, source, target, messages, id, category, lang' },
     only: { kind: 'list', value: 'STEP …', summary: `only these steps, of ${STEP_NAMES.join(', ')}` },
-    workers: { kind: 'integer', summary: 'threads; the result is the same for any number. By default one a core, at most 8' },
+    workers: { kind: 'integer', summary: 'threads, in an MPI job those of each rank; the result is the same for any number. By default one a core, at most 8' },
+    transport: TRANSPORT_FLAG,
     'keep-work': { kind: 'boolean', summary: 'keep the documents of every step: later changes then redo only what they touch', default: false },
   },
   examples: [
     'scion data build recipes/data/zh-graft.yaml --out buckets',
     'scion data build --data pages/ notes/*.md --tokenizer llama2 --length 2048 --out buckets',
     'scion data build --data crawl/*.jsonl.zst --only clean dedup --out cleaned',
+    'mpiexec -n 4 scion data build recipes/data/zh-graft.yaml --out buckets',
   ],
-  async run({ flags, print, status, stop, result }) {
-    const machine = await host();
-    const out = normalPath(flags.need('out', 'the folder to make'));
-    const [recipe, ...others] = flags.words;
-    if (others.length > 0) throw new ScionError('usage', `scion data build takes one recipe; found "${flags.words.join(' ')}" (data goes behind --data)`);
-    const changes = changesOf(flags);
-    if (recipe === undefined && changes.data === undefined) throw new ScionError('usage', 'scion data build needs a recipe, or --data GLOB …');
-    const workers = flags.number('workers');
-    if (workers !== undefined && (workers < 1 || workers > 256)) throw new ScionError('usage', `--workers takes a whole number from 1 to 256, got ${workers}`);
-    const read = recipe === undefined ? parseBuild(changes, 'command line') : await readRecipe(machine, recipe, changes);
-    const config = withPack(read, flags);
-    const only = stepsOf(flags);
-    const began = machine.now();
-    const onProgress = ({ step, done, total }: BuildProgress): void => {
-      const resident = machine.residentBytes();
-      const memory = resident === null ? '' : ` · ${bytes(resident)}`;
-      status.set(`${step} ${done}/${total} · ${duration((machine.now() - began) / 1000)}${memory}`);
-    };
-    const built = await buildData(machine, {
-      config,
-      out,
-      version: VERSION,
-      keepWork: flags.boolean('keep-work'),
-      onProgress,
-      stop,
-      ...(only ? { only } : {}),
-      ...(workers === undefined ? {} : { workers }),
+  async run(context) {
+    const byMpi = await runOnMpi(context, async (rank, world, together) => {
+      const plan = await together(() => planOf(rank.flags));
+      await together(() => build(rank, plan, world));
     });
-    for (const line of summary(built)) print(line);
-    result({ ...built });
+    if (!byMpi) await build(context, await planOf(context.flags), null);
   },
 };
+
+/** What flags and recipe ask for. */
+interface Plan {
+  readonly config: BuildConfig;
+  readonly out: string;
+  readonly only: readonly StepName[] | undefined;
+  readonly workers: number | undefined;
+}
+
+async function planOf(flags: Flags): Promise<Plan> {
+  const out = normalPath(flags.need('out', 'the folder to make'));
+  const [recipe, ...others] = flags.words;
+  if (others.length > 0) throw new ScionError('usage', `scion data build takes one recipe; found "${flags.words.join(' ')}" (data goes behind --data)`);
+  const changes = changesOf(flags);
+  if (recipe === undefined && changes.data === undefined) throw new ScionError('usage', 'scion data build needs a recipe, or --data GLOB …');
+  const workers = flags.number('workers');
+  if (workers !== undefined && (workers < 1 || workers > 256)) throw new ScionError('usage', `--workers takes a whole number from 1 to 256, got ${workers}`);
+  const read = recipe === undefined ? parseBuild(changes, 'command line') : await readRecipe(await host(), recipe, changes);
+  return { config: withPack(read, flags), out, only: stepsOf(flags), workers };
+}
+
+/** Threads a rank has where `--workers` does not say: the cores of its machine, shared by the ranks there. */
+const threadsOf = (machine: Host, world: Transport | null): number =>
+  Math.max(1, Math.min(8, Math.floor(machine.cores / (world ? (ranksHere(machine) ?? world.size) : 1))));
+
+/** A build in this process alone, or as one rank of a job: the first one leads, the others work for it. */
+async function build({ flags, print, status, stop, result }: Context, { config, out, only, workers }: Plan, world: Transport | null): Promise<void> {
+  const machine = await host();
+  const own = { workers: workers ?? threadsOf(machine, world), stop };
+  if (world && world.rank > 0) return followBuild(machine, world, own);
+  const lead = world && (await leadBuild(machine, world, own));
+  const began = machine.now();
+  const onProgress = ({ step, done, total }: BuildProgress): void => {
+    const resident = machine.residentBytes();
+    const memory = resident === null ? '' : ` · ${bytes(resident)}`;
+    status.set(`${step} ${done}/${total} · ${duration((machine.now() - began) / 1000)}${memory}`);
+  };
+  const options: BuildOptions = {
+    config,
+    out,
+    version: VERSION,
+    keepWork: flags.boolean('keep-work'),
+    onProgress,
+    stop,
+    ...(only && { only }),
+    workers: lead?.workers ?? own.workers,
+    ...(lead && { spawn: lead.spawn, sections: lead.sections }),
+  };
+  const built = await buildData(machine, options).finally(() => lead?.end());
+  for (const line of summary(built)) print(line);
+  result({ ...built });
+}

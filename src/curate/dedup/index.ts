@@ -12,6 +12,7 @@ import type { TaskPool } from '../pipeline/pool.ts';
 import { bandsOf, DedupConfig, type DedupInput } from './config.ts';
 import { type Decision, decide, EXACT, KEPT, keeperOf } from './decide.ts';
 import { shardOf, type Work } from './near.ts';
+import type { SectionLead } from './section-ranks.ts';
 import type { SketchInput } from './sketch.ts';
 import { Sketches } from './sketch-file.ts';
 import type { VerdictInput, VerdictSummary } from './verdict.ts';
@@ -25,6 +26,8 @@ export interface DedupEnv {
   readonly pool: TaskPool;
   /** A folder for this step alone; made if missing. What another input or configuration left in it is removed. */
   readonly scratch: string;
+  /** Other ranks that share the reading of sketches. */
+  readonly sections?: SectionLead;
 }
 
 export interface DedupStats {
@@ -161,6 +164,7 @@ export async function dedupShards(env: DedupEnv, shards: readonly string[], inpu
     bases[s + 1] = bases[s] + count;
   });
 
+  await env.sections?.sketches(sketchPaths, bases);
   const work: Work = {
     host: env.host,
     pool: env.pool,
@@ -169,7 +173,7 @@ export async function dedupShards(env: DedupEnv, shards: readonly string[], inpu
     config,
     shards,
     sketchPaths,
-    sketches: new Sketches(env.host.files, sketchPaths),
+    sketches: new Sketches(env.host.files, sketchPaths, env.sections),
     bases,
     progress,
   };

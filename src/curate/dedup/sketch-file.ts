@@ -179,16 +179,106 @@ export interface Part {
 /** Sketch files that are open at once while a section is read; of more, each is opened for each read. */
 const OPEN_FILES = 256;
 
+/** A run of ranges: first, and behind the last. */
+export type Run = readonly [from: number, to: number];
+
+/** One section of some sketch files, while it is read. */
+export class Section {
+  /** Words a record; 0 where there are no files. */
+  readonly width: number;
+  readonly #files: HostFiles;
+  readonly #paths: readonly string[];
+  readonly #open: FileReader[];
+  readonly #starts: Float64Array;
+  /** Records of each file before each range. */
+  readonly #indexes: Uint32Array;
+
+  private constructor(files: HostFiles, paths: readonly string[], open: FileReader[], found: { width: number; starts: Float64Array; indexes: Uint32Array }) {
+    this.#files = files;
+    this.#paths = paths;
+    this.#open = open;
+    this.width = found.width;
+    this.#starts = found.starts;
+    this.#indexes = found.indexes;
+  }
+
+  /** `filed`: the filed words of each file, kept from section to section. */
+  static async open(files: HostFiles, paths: readonly string[], section: number, filed: Uint32Array[] = []): Promise<Section> {
+    const open: FileReader[] = [];
+    const found = { width: 0, starts: new Float64Array(paths.length), indexes: new Uint32Array(paths.length * (RANGES + 1)) };
+    const opened = (): Section => new Section(files, paths, open, found);
+    try {
+      for (let s = 0; s < paths.length; s++) {
+        if (paths.length <= OPEN_FILES) open.push(await files.open(paths[s]));
+        await opened().#use(s, async (reader) => {
+          filed[s] ??= await words(reader, HEADER, FILED * (await header(reader)).sections);
+          found.width = filed[s][FILED * section];
+          found.starts[s] = filed[s][FILED * section + 2] + RANGES + 1;
+          found.indexes.set(await words(reader, found.starts[s] - RANGES - 1, RANGES + 1), s * (RANGES + 1));
+        });
+      }
+      return opened();
+    } catch (error) {
+      await opened().close();
+      throw error;
+    }
+  }
+
+  #use<T>(s: number, work: (reader: FileReader) => Promise<T>): Promise<T> {
+    return this.#open.length > s ? work(this.#open[s]) : withFile(this.#files, this.#paths[s], work);
+  }
+
+  /** Records of a file in a run of ranges. */
+  count(s: number, [from, to]: Run): number {
+    return this.#indexes[s * (RANGES + 1) + to] - this.#indexes[s * (RANGES + 1) + from];
+  }
+
+  /** These records, documents numbered from `base` on. */
+  async read(s: number, run: Run, base: number): Promise<Uint32Array> {
+    const many = this.count(s, run) * this.width;
+    if (many === 0) return new Uint32Array();
+    const low = this.#indexes[s * (RANGES + 1) + run[0]];
+    const found = await this.#use(s, (reader) => words(reader, this.#starts[s] + low * this.width, many));
+    for (let i = this.width - 1; i < many; i += this.width) found[i] += base;
+    return found;
+  }
+
+  /** Runs of about PART_RECORDS records; those of none are left out. */
+  runs(): Run[] {
+    const before = new Float64Array(RANGES + 1);
+    for (let i = 0; i < this.#indexes.length; i++) before[i % (RANGES + 1)] += this.#indexes[i];
+    const runs: Run[] = [];
+    for (let from = 0; from < RANGES; ) {
+      let to = from + 1;
+      while (to < RANGES && before[to + 1] - before[from] <= PART_RECORDS) to++;
+      if (before[to] > before[from]) runs.push([from, to]);
+      from = to;
+    }
+    return runs;
+  }
+
+  async close(): Promise<void> {
+    for (const reader of this.#open.splice(0)) await reader.close();
+  }
+}
+
+/** Who else reads sections: gives the parts of runs without records that share their hash with none. */
+export interface SectionSource {
+  parts(section: number, width: number, runs: readonly Run[], count: (shard: number, run: Run) => number): AsyncGenerator<Part>;
+}
+
 /** The sketches of all shards. */
 export class Sketches {
   readonly #files: HostFiles;
   readonly #paths: readonly string[];
+  readonly #source: SectionSource | undefined;
   /** The filed words of each, read once: where its sections stand. */
   readonly #filed: Uint32Array[] = [];
 
-  constructor(files: HostFiles, paths: readonly string[]) {
+  constructor(files: HostFiles, paths: readonly string[], source?: SectionSource) {
     this.#files = files;
     this.#paths = paths;
+    this.#source = source;
   }
 
   /** Facts of every shard in turn. */
@@ -200,48 +290,29 @@ export class Sketches {
 
   /** A section, range after range of the hash. `bases[s]`: number of the first document of shard s. */
   async *parts(section: number, bases: ArrayLike<number>): AsyncGenerator<Part> {
-    const files = this.#files;
-    const paths = this.#paths;
-    const few = paths.length <= OPEN_FILES;
-    const open: FileReader[] = [];
-    const use = <T>(s: number, work: (reader: FileReader) => Promise<T>): Promise<T> => (few ? work(open[s]) : withFile(files, paths[s], work));
-    const indexes = new Uint32Array(paths.length * (RANGES + 1));
-    const starts = new Float64Array(paths.length);
-    let width = 0;
+    const opened = await Section.open(this.#files, this.#paths, section, this.#filed);
+    const { width } = opened;
     try {
-      for (let s = 0; s < paths.length; s++) {
-        if (few) open.push(await files.open(paths[s]));
-        await use(s, async (reader) => {
-          this.#filed[s] ??= await words(reader, HEADER, FILED * (await header(reader)).sections);
-          const filed = this.#filed[s];
-          width = filed[FILED * section];
-          starts[s] = filed[FILED * section + 2] + RANGES + 1;
-          indexes.set(await words(reader, starts[s] - RANGES - 1, RANGES + 1), s * (RANGES + 1));
-        });
+      const runs = opened.runs();
+      if (this.#source) {
+        yield* this.#source.parts(section, width, runs, (shard, run) => opened.count(shard, run));
+        return;
       }
-      const before = new Float64Array(RANGES + 1);
-      for (let i = 0; i < indexes.length; i++) before[i % (RANGES + 1)] += indexes[i];
       let out = new Uint32Array();
-      for (let from = 0; from < RANGES; ) {
-        let to = from + 1;
-        while (to < RANGES && before[to + 1] - before[from] <= PART_RECORDS) to++;
-        const count = before[to] - before[from];
+      for (const run of runs) {
+        let count = 0;
+        for (let s = 0; s < this.#paths.length; s++) count += opened.count(s, run);
         if (out.length < count * width) out = new Uint32Array(count * width);
         let at = 0;
-        for (let s = 0; s < paths.length && count > 0; s++) {
-          const low = indexes[s * (RANGES + 1) + from];
-          const many = (indexes[s * (RANGES + 1) + to] - low) * width;
-          if (many === 0) continue;
-          const found = await use(s, (reader) => words(reader, starts[s] + low * width, many));
-          for (let i = width - 1; i < many; i += width) found[i] += bases[s];
+        for (let s = 0; s < this.#paths.length; s++) {
+          const found = await opened.read(s, run, bases[s]);
           out.set(found, at);
-          at += many;
+          at += found.length;
         }
-        if (count > 0) yield { width, count, words: out };
-        from = to;
+        yield { width, count, words: out };
       }
     } finally {
-      for (const reader of open) await reader.close();
+      await opened.close();
     }
   }
 }

@@ -5,6 +5,7 @@
 import { ScionError } from '../../base/errors.ts';
 import { joinPath } from '../../base/path.ts';
 import type { Host } from '../../host/types.ts';
+import type { SectionLead } from '../dedup/section-ranks.ts';
 import type { BuildConfig } from './config.ts';
 import type { Counts } from './counts.ts';
 import type { TaskPool } from './pool.ts';
@@ -33,13 +34,16 @@ export class BuildEnv {
   readonly pool: TaskPool;
   /** Wall time by step. */
   readonly seconds = new Map<string, number>();
+  /** Other ranks of the build, where there are any. */
+  readonly sections: SectionLead | undefined;
   readonly #listener: BuildListener;
 
-  constructor(host: Host, config: BuildConfig, out: string, pool: TaskPool, listener: BuildListener) {
+  constructor(host: Host, config: BuildConfig, out: string, pool: TaskPool, listener: BuildListener & { readonly sections?: SectionLead }) {
     this.host = host;
     this.config = config;
     this.out = out;
     this.pool = pool;
+    this.sections = listener.sections;
     this.#listener = listener;
   }
 

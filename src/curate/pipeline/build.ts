@@ -12,6 +12,7 @@ import { joinPath } from '../../base/path.ts';
 import { acquireLock } from '../../checkpoint/lock.ts';
 import type { HeldOutFile } from '../../data/packed/index.ts';
 import type { Host, HostWorker } from '../../host/types.ts';
+import type { SectionLead } from '../dedup/section-ranks.ts';
 import { findSourceFiles, planUnits, type Survey, type SurveyInput, surveyLots } from '../read/units.ts';
 import { BuildEnv, type BuildListener, type BuildProgress } from './build-env.ts';
 import { buildKeys, tokenizerKey } from './build-keys.ts';
@@ -43,6 +44,8 @@ export interface BuildOptions extends BuildListener {
   /** Of scion: work of another version is not gone on with. */
   readonly version: string;
   readonly spawn?: () => HostWorker;
+  /** Other ranks that share the reading of signatures (`leadBuild`). */
+  readonly sections?: SectionLead;
 }
 
 async function survey(env: BuildEnv, paths: readonly string[], lots: readonly string[][]): Promise<Survey[]> {

@@ -133,7 +133,9 @@ async function deduplicate({ env, keys }: GroupRun, shards: Shards): Promise<Ded
   const scratch = joinPath(folder, 'files');
   await host.files.makeDir(scratch);
   const found = await env.timed('dedup', () =>
-    dedupShards({ host, pool, scratch }, shards.paths, dedup, ({ stage, done, total }) => env.progress(`deduplicate (${stage})`, done, total)),
+    dedupShards({ host, pool, scratch, sections: env.sections }, shards.paths, dedup, ({ stage, done, total }) =>
+      env.progress(`deduplicate (${stage})`, done, total),
+    ),
   );
   await env.rest(shards.numbers.length);
   return found;
