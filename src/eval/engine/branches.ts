@@ -27,6 +27,34 @@ export interface AskRef {
 /** No loss is wanted. */
 export const NO_LABEL = -100;
 
+/**
+ * Whether `ask` can be answered from the row of `first`, which stands at the same place: what divides two losses of one place are the two
+ * logits, and logits of picked ids come with every row. The head is most of a small model's work, so options of one letter each cost one row, not four.
+ */
+export function sharesRow(first: Ask, ask: Ask, picks: ReadonlyMap<number, number>): boolean {
+  if (first.at !== ask.at) return false;
+  return ask.label === NO_LABEL || ask.label === first.label || (picks.has(first.label) && picks.has(ask.label));
+}
+
+/** How many rows of the head a branch's asks need, and the most at one place. */
+export function rowsOf(asks: readonly Ask[], picks: ReadonlyMap<number, number>): { readonly rows: number; readonly place: number } {
+  let rows = 0;
+  let place = 0;
+  let here = 0;
+  let first: Ask | null = null;
+  for (const ask of asks) {
+    if (first && sharesRow(first, ask, picks)) continue;
+    here = first?.at === ask.at ? here + 1 : 1;
+    first = ask;
+    rows++;
+    place = Math.max(place, here);
+  }
+  return { rows, place };
+}
+
+/** Place of each picked id. */
+export const pickedAt = (picks: readonly number[]): ReadonlyMap<number, number> => new Map(picks.map((id, i) => [id, i]));
+
 /** How many ids two texts have in common at their beginning. */
 export function commonLength(a: ArrayLike<number>, b: ArrayLike<number>): number {
   const most = Math.min(a.length, b.length);

@@ -9,7 +9,7 @@ import { Sha256 } from '../../base/sha256.ts';
 import { scoreWindows } from '../../infer/score.ts';
 import type { Tokenizer } from '../../text/tokenizer.ts';
 import type { Method, Prompted, SampleOutput } from '../types.ts';
-import { type Ask, type AskRef, type Branch, BranchList, commonLength, NO_LABEL } from './branches.ts';
+import { type AskRef, type Branch, BranchList, commonLength, NO_LABEL, pickedAt, rowsOf } from './branches.ts';
 import { letterIds } from './letters.ts';
 
 /** How a task is asked. */
@@ -53,7 +53,7 @@ export interface Group {
 export interface Prepared {
   readonly options: PrepareOptions;
   readonly groups: readonly Group[];
-  /** Ids whose logits answer for letters. */
+  /** Ids whose logits answer for letters, and for losses of other letters at the same place. */
   readonly picks: readonly number[];
   /** Questions in the order they are answered. */
   readonly questions: readonly Prompted[];
@@ -69,8 +69,8 @@ export interface Needs {
   readonly branch: number;
   readonly sequence: number;
   readonly tokens: number;
+  /** Rows of the head, and the most at one place. */
   readonly asks: number;
-  /** Most asks of one place. */
   readonly place: number;
   readonly picks: number;
   /** Questions that want text, and the most slots that one of them fills behind its shared beginning. */
@@ -373,21 +373,12 @@ export function prepare(tokenizer: Tokenizer, prompted: readonly Prompted[], opt
     );
   }
   const questions = groups.flatMap((g) => g.items.map(({ prompted: p }) => p));
-  return { options, groups, picks: encoder.picks, questions, cut: encoder.cut, needs: needsOf(groups, encoder.picks.length) };
+  return { options, groups, picks: encoder.picks, questions, cut: encoder.cut, needs: needsOf(groups, encoder.picks) };
 }
 
-function mostAtOnePlace(asks: readonly Ask[]): number {
-  let most = 0;
-  let begin = 0;
-  asks.forEach(({ at }, i) => {
-    if (at !== asks[begin].at) begin = i;
-    most = Math.max(most, i - begin + 1);
-  });
-  return most;
-}
-
-function needsOf(groups: readonly Group[], picks: number): Needs {
-  const needs = { shared: 0, branch: 1, sequence: 1, tokens: 0, asks: 0, place: 0, picks, generated: 0, written: 0 };
+function needsOf(groups: readonly Group[], picks: readonly number[]): Needs {
+  const needs = { shared: 0, branch: 1, sequence: 1, tokens: 0, asks: 0, place: 0, picks: picks.length, generated: 0, written: 0 };
+  const places = pickedAt(picks);
   for (const { shared, items } of groups) {
     needs.shared = Math.max(needs.shared, shared.length);
     needs.tokens += shared.length;
@@ -400,8 +391,9 @@ function needsOf(groups: readonly Group[], picks: number): Needs {
         if (generate) needs.written = Math.max(needs.written, length + 1);
         needs.sequence = Math.max(needs.sequence, length + (b.shared ? shared.length : 0));
         needs.tokens += b.ids.length;
-        needs.asks += b.asks.length;
-        needs.place = Math.max(needs.place, mostAtOnePlace(b.asks));
+        const { rows, place } = rowsOf(b.asks, places);
+        needs.asks += rows;
+        needs.place = Math.max(needs.place, place);
       }
     }
   }

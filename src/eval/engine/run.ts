@@ -8,7 +8,7 @@ import type { Generator } from '../../infer/generator.ts';
 import { type Place, RAGGED, RaggedPass } from '../../infer/ragged.ts';
 import type { Tokenizer } from '../../text/tokenizer.ts';
 import type { SampleOutput } from '../types.ts';
-import type { Ask } from './branches.ts';
+import { type Ask, NO_LABEL, pickedAt, sharesRow } from './branches.ts';
 import type { BranchResult, Item } from './prepare.ts';
 import { Ring } from './ring.ts';
 import type { Unit } from './units.ts';
@@ -29,6 +29,14 @@ export function roomsOf(tokens: number, needs: { readonly shared: number; readon
 /** Where an answer of a pass goes. */
 type Sink = (nll: number, picks: Float32Array) => void;
 
+/** An ask answered from the row of another at its place: the log-sum-exp is the same, and both logits are there. */
+const fromRowOf =
+  (first: Ask, ask: Ask, places: ReadonlyMap<number, number>, sink: Sink): Sink =>
+  (nll, picks) => {
+    const logit = (label: number): number => picks[places.get(label) ?? 0];
+    sink(ask.label === NO_LABEL || ask.label === first.label ? nll : nll + logit(first.label) - logit(ask.label), picks);
+  };
+
 /** Scores a unit; outputs in the order of its questions. */
 export async function scoreUnit(
   model: Generator,
@@ -44,20 +52,22 @@ export async function scoreUnit(
   invariant(picks.length <= width, 'the model was opened for as many picks as the task has');
   const picked = new Uint32Array(width);
   picked.set(picks);
+  const places = pickedAt(picks);
   let number = 0;
-  let sinks: Sink[] = [];
+  /** By row, all that is answered from it. */
+  let sinks: Sink[][] = [];
   const flush = async (): Promise<void> => {
     if (pass.used === 0) return;
     const waiting = sinks;
     sinks = [];
     number++;
     const found = await pass.score(picked);
-    waiting.forEach((sink, row) => {
+    waiting.forEach((answers, row) => {
       const nll = found.nll[row];
       if (!Number.isFinite(nll)) throw new ScionError('numeric', `a loss of the evaluation is ${nll}: the weights are broken`);
       const logits = found.picks.subarray(row * width, row * width + picks.length);
       if (!logits.every(Number.isFinite)) throw new ScionError('numeric', 'a letter’s logit is no finite number: the weights are broken');
-      sink(nll, logits);
+      for (const sink of answers) sink(nll, logits);
     });
   };
   const take = async (ring: Ring, length: number): Promise<NonNullable<ReturnType<Ring['take']>>> => {
@@ -72,13 +82,17 @@ export async function scoreUnit(
   const read = async (ids: Uint32Array, place: Place, asks: readonly Ask[], sink: (ask: number) => Sink): Promise<void> => {
     let next = 0;
     for (let i = 0; i < ids.length; i++) {
-      let wanted = next;
-      while (wanted < asks.length && asks[wanted].at === i) wanted++;
-      if (pass.used === pass.tokens || pass.asked + (wanted - next) > pass.rows) await flush();
+      const rows: { first: Ask; answers: Sink[] }[] = [];
+      for (; next < asks.length && asks[next].at === i; next++) {
+        const row = rows.at(-1);
+        if (row && sharesRow(row.first, asks[next], places)) row.answers.push(fromRowOf(row.first, asks[next], places, sink(next)));
+        else rows.push({ first: asks[next], answers: [sink(next)] });
+      }
+      if (pass.used === pass.tokens || pass.asked + rows.length > pass.rows) await flush();
       pass.add(ids[i], place.length + i, place);
-      for (; next < wanted; next++) {
-        sinks.push(sink(next));
-        pass.ask(asks[next].label);
+      for (const { first, answers } of rows) {
+        sinks.push(answers);
+        pass.ask(first.label);
       }
     }
   };
