@@ -49,6 +49,8 @@ const SURFACE: Readonly<Record<string, string>> = {
   plan: 'accumulate batch budget config device gflops help html json limits model precision profile recompute steps tokens',
   score: 'adapter data device ema help json limit max-tokens model precision tokenizer window',
   eval: 'adapter budget compat data device ema few-shot fresh help json limit method model out precision seed shots-file subjects tasks tokenizer',
+  judge:
+    'against answers compat data endpoint help human json judge key-env language limit max-price metrics mode out parallel plain-http price prompts questions references seed timeout top-logprobs tries',
   generate: 'adapter device ema help json max-new-tokens model precision prompt repetition-penalty seed stop temperature tokenizer top-k top-p',
   chat: 'adapter context device ema help json max-new-tokens model precision repetition-penalty seed system temperature template tokenizer top-k top-p',
   import: 'dtype force help json out tokenizer',

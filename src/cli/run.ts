@@ -17,6 +17,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<{ command: Command }>>> = 
   train: () => import('./commands/train.ts'),
   score: () => import('./commands/score.ts'),
   eval: () => import('./commands/eval.ts'),
+  judge: () => import('./commands/judge.ts'),
   generate: () => import('./commands/generate.ts'),
   chat: () => import('./commands/chat.ts'),
   'vocab train': () => import('./commands/vocab-train.ts'),

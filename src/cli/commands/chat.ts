@@ -9,32 +9,13 @@ import { Chat } from '../../infer/chat.ts';
 import { openChatFormat, usualFormat } from '../../infer/chat-format.ts';
 import { checkSampling } from '../../infer/sampler.ts';
 import type { Command } from '../command.ts';
+import { lineOrStop } from '../lines.ts';
 import { countOf, MODEL_FLAGS, openForUse, SAMPLING_FLAGS, samplingOf, withGenerator } from '../load-model.ts';
 
 /** The cache where the model's own context is longer. */
 const LONGEST_CONTEXT = 2048;
 /** Tokens of an answer, if the context is large enough. */
 const ANSWER_TOKENS = 256;
-/** How often a wait for the next line looks for an interrupt, in milliseconds. */
-const POLL_MS = 50;
-
-/** The next line, or null where an interrupt came first. */
-async function lineOrStop(
-  next: Promise<IteratorResult<string>>,
-  stop: { requested: boolean },
-  sleep: (ms: number) => Promise<void>,
-): Promise<IteratorResult<string> | null> {
-  let read = false;
-  const marked = next.finally(() => {
-    read = true;
-  });
-  const watch = async (): Promise<null> => {
-    while (!read && !stop.requested) await sleep(POLL_MS);
-    return null;
-  };
-  // The line is named first: where both are there, it wins.
-  return (await Promise.race([marked, watch()])) ?? null;
-}
 
 export const command: Command = {
   name: 'chat',

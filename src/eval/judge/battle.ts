@@ -87,7 +87,8 @@ export interface BattleReport extends BattleSummary {
 
 const VALUE = { win: 1, loss: 0, tie: 0.5, inconsistent: 0.5 } as const;
 
-function summary(outcomes: readonly Outcome[], options: DrawOptions): BattleSummary {
+/** Outcomes counted; the rate is over those that were judged. */
+export function summarise(outcomes: readonly Outcome[], options: DrawOptions): BattleSummary {
   const count = (what: Outcome) => outcomes.filter((o) => o === what).length;
   const values = outcomes.flatMap((o) => (o === 'failed' ? [] : [VALUE[o]]));
   const rate = values.length > 0 ? bootstrap(values, options) : null;
@@ -110,11 +111,11 @@ export function reportBattles(battles: readonly Battle[], run: Pick<JudgeRun<Win
   const named = verdicts.filter((v) => v === 'A' || v === 'B');
   const categories = [...new Set(battles.map((b) => b.category))];
   return {
-    ...summary(outcomes, options),
+    ...summarise(outcomes, options),
     byCategory: Object.fromEntries(
       categories.map((c) => [
         c,
-        summary(
+        summarise(
           outcomes.filter((_, i) => battles[i].category === c),
           options,
         ),
