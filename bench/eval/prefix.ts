@@ -2,9 +2,9 @@
  * What sharing prefixes and asking once are worth: 5-shot MMLU (the slice in SCION_DATA, spread over its subjects) by a small model with drawn
  * weights and LLaMA 2's vocabulary, four ways. `two passes` is how the original asks: once for the letters' logits, once for the loss of the
  * right letter. All ways must find the same numbers; each has the passes that its work would be opened with. Encoding is timed apart: it is the
- * same for all. Rounds are interleaved and medians count; `two passes` without sharing, the slowest by far, is asked in the first round alone.
+ * same for all. Rounds are interleaved and medians count; `--all` adds two passes without sharing, the slowest by far.
  *
- *   node bench/eval/prefix.ts [--questions N] [--subjects N] [--width D] [--layers N] [--rounds N] [--out FILE]
+ *   node bench/eval/prefix.ts [--questions N] [--subjects N] [--width D] [--layers N] [--rounds N] [--all] [--out FILE]
  *
  * Processor time of the whole process stands beside the clock's: on a CPU adapter it hardly notices what else the machine does.
  */
@@ -108,7 +108,7 @@ const ways: Record<string, readonly Prepared[]> = {
   shared: [once],
   'no sharing': [of(prompted, 'letters', false)],
   'two passes, shared': [of(bare, 'letters', true), of(prompted, 'target-loss', true)],
-  'two passes': [of(bare, 'letters', false), of(prompted, 'target-loss', false)],
+  ...(term.args.includes('--all') && { 'two passes': [of(bare, 'letters', false), of(prompted, 'target-loss', false)] }),
 };
 const parameters = new Map(listParameters(config).map((p) => [p.name, p]));
 /** Models by what they are opened with: a way is asked as a user would ask it, not through passes sized for another. */
@@ -155,63 +155,67 @@ const load0 = loadavg()[0];
 const seconds = new Map<string, number[]>();
 const processor = new Map<string, number[]>();
 const results = new Map<string, Found>();
+const out = value('--out');
+const median = (values: readonly number[]): number => {
+  const sorted = values.toSorted((a, b) => a - b);
+  return (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2;
+};
+const choice = (l: readonly number[]) => l.indexOf(Math.max(...l));
+/** What all rounds so far say. */
+function summary() {
+  const truth = results.get('no sharing') as Found;
+  const rowsOut = Object.entries(ways).map(([name, list]) => {
+    const found = results.get(name) as Found;
+    let worst = 0;
+    let same = 0;
+    for (const [id, logits] of truth.logits) {
+      const mine = found.logits.get(id) as number[];
+      logits.forEach((x, i) => {
+        worst = Math.max(worst, Math.abs(x - mine[i]));
+      });
+      worst = Math.max(worst, Math.abs((truth.loss.get(id) as number) - (found.loss.get(id) as number)));
+      if (choice(logits) === choice(mine)) same++;
+    }
+    return {
+      way: name,
+      seconds: median(seconds.get(name) as number[]),
+      cpuSeconds: median(processor.get(name) as number[]),
+      rounds: seconds.get(name)?.length,
+      passTokens: modelOf(name).options.ragged?.tokens,
+      passRows: modelOf(name).options.ragged?.score?.rows,
+      tokens: list.reduce((n, p) => n + p.needs.tokens, 0),
+      worstDifference: worst,
+      sameChoices: same,
+    };
+  });
+  const { seconds: fast, cpuSeconds: least } = rowsOut[0];
+  return {
+    device: device.facts.name,
+    runtime: machine.version,
+    model: `D ${config.hiddenSize}, ${config.numLayers} layers, V ${config.vocabSize}, drawn weights`,
+    questions: prompted.length,
+    encodeSeconds,
+    load: [load0, loadavg()[0]],
+    rows: rowsOut.map((r) => ({
+      ...r,
+      timesShared: r.seconds / fast,
+      cpuTimesShared: r.cpuSeconds / least,
+      timesSharedWithEncoding: (r.seconds + encodeSeconds) / (fast + encodeSeconds),
+    })),
+  };
+}
+
 for (let round = 0; round < Number(value('--rounds') ?? 1); round++) {
   for (const [name, list] of Object.entries(ways)) {
-    if (round > 0 && name === 'two passes') continue;
     const { seconds: s, cpu, found } = await run(name, list);
     seconds.set(name, [...(seconds.get(name) ?? []), s]);
     processor.set(name, [...(processor.get(name) ?? []), cpu]);
     results.set(name, found);
     term.err(`${name}: ${s.toFixed(1)} s, ${cpu.toFixed(1)} s of processor, ${list.reduce((n, p) => n + p.needs.tokens, 0)} tokens\n`);
   }
+  // After each round, since a loaded machine may not come to the end of all.
+  if (out !== undefined) await files.write(out, new TextEncoder().encode(`${JSON.stringify(summary(), null, 1)}\n`));
 }
-const truth = results.get('two passes') as Found;
-const median = (values: readonly number[]): number => {
-  const sorted = values.toSorted((a, b) => a - b);
-  return (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2;
-};
-const choice = (l: readonly number[]) => l.indexOf(Math.max(...l));
-const rowsOut = Object.entries(ways).map(([name, list]) => {
-  const found = results.get(name) as Found;
-  let worst = 0;
-  let same = 0;
-  for (const [id, logits] of truth.logits) {
-    const mine = found.logits.get(id) as number[];
-    logits.forEach((x, i) => {
-      worst = Math.max(worst, Math.abs(x - mine[i]));
-    });
-    worst = Math.max(worst, Math.abs((truth.loss.get(id) as number) - (found.loss.get(id) as number)));
-    if (choice(logits) === choice(mine)) same++;
-  }
-  return {
-    way: name,
-    seconds: median(seconds.get(name) as number[]),
-    cpuSeconds: median(processor.get(name) as number[]),
-    rounds: seconds.get(name)?.length,
-    passTokens: modelOf(name).options.ragged?.tokens,
-    passRows: modelOf(name).options.ragged?.score?.rows,
-    tokens: list.reduce((n, p) => n + p.needs.tokens, 0),
-    worstDifference: worst,
-    sameChoices: same,
-  };
-});
-const { seconds: fast, cpuSeconds: least } = rowsOut[0];
-const result = {
-  device: device.facts.name,
-  runtime: machine.version,
-  model: `D ${config.hiddenSize}, ${config.numLayers} layers, V ${config.vocabSize}, drawn weights`,
-  questions: prompted.length,
-  encodeSeconds,
-  load: [load0, loadavg()[0]],
-  rows: rowsOut.map((r) => ({
-    ...r,
-    timesShared: r.seconds / fast,
-    cpuTimesShared: r.cpuSeconds / least,
-    timesSharedWithEncoding: (r.seconds + encodeSeconds) / (fast + encodeSeconds),
-  })),
-};
 for (const model of models.values()) model.destroy();
-const out = value('--out');
-if (out !== undefined) await files.write(out, new TextEncoder().encode(`${JSON.stringify(result, null, 1)}\n`));
-else term.out(`${JSON.stringify(result, null, 1)}\n`);
+if (out === undefined) term.out(`${JSON.stringify(summary(), null, 1)}\n`);
 term.exit(0);

@@ -117,6 +117,11 @@ export interface Place {
   readonly shared: number;
   readonly length: number;
   readonly own: number;
+  /**
+   * The tokens are such a beginning themselves. Their keys are told as those of a shared run: tokens that are computed together then have
+   * their first runs near each other and their second ones too, and a kernel that walks both for a block of rows walks less.
+   */
+  readonly isShared?: boolean;
 }
 
 /** Slot of padding: the cache is not written. */
@@ -165,7 +170,7 @@ export class RaggedPass {
   }
 
   /** Adds the token at `position` of a sequence; tokens of a sequence come in order. */
-  add(id: number, position: number, { shared, length, own }: Place): void {
+  add(id: number, position: number, { shared, length, own, isShared = false }: Place): void {
     if (id >= this.vocabSize) throw new ScionError('input', `id ${id} lies outside the vocabulary of ${this.vocabSize}`, { id });
     invariant(this.used < this.tokens, 'a pass holds no more tokens than it was made for');
     const { ids, positions, ranges, slots } = this.feeds;
@@ -179,8 +184,9 @@ export class RaggedPass {
       ranges[4 * at] = shared + first;
       ranges[4 * at + 1] = shared + length;
     }
-    ranges[4 * at + 2] = own + Math.max(0, first - length);
-    ranges[4 * at + 3] = slots[at] + 1;
+    const run = 4 * at + (isShared ? 0 : 2);
+    ranges[run] = own + Math.max(0, first - length);
+    ranges[run + 1] = slots[at] + 1;
   }
 
   /** Asks for what follows the token that was added last: the row of the answer. `label`: the id whose loss is wanted. */

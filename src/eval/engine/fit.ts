@@ -28,9 +28,9 @@ const BUDGET = { generic: 1 << 30, specialised: 4 * 2 ** 30 } as const;
 
 /** How many tokens of a pass are asked, in the mean, with some room; few rows make the head cheap, too few end passes early. */
 const rowsFor = (tokens: number, { asks, place, tokens: all }: Needs): number => {
-  const mean = Math.ceil((1.3 * tokens * asks) / Math.max(1, all)) + 8;
+  const mean = Math.ceil((1.3 * tokens * asks) / Math.max(1, all)) + 3;
   // A place may be asked for several ids: options of one letter each.
-  return Math.max(16, Math.ceil(Math.max(place, Math.min(mean, 2 * tokens)) / 8) * 8);
+  return Math.max(8, Math.ceil(Math.max(place, Math.min(mean, 2 * tokens)) / 8) * 8);
 };
 
 function raggedFor(tokens: number, sequences: number, needs: Needs): RaggedOptions {

@@ -99,7 +99,7 @@ export async function scoreUnit(
   const outputs: (() => SampleOutput)[] = [];
   for (const { shared, items } of groups) {
     const prefix = shared.length > 0 ? await take(prefixes, shared.length) : null;
-    if (prefix) await read(shared, { shared: 0, length: 0, own: prefix.slot }, NO_ASKS, unasked);
+    if (prefix) await read(shared, sharedAt(prefix.slot), NO_ASKS, unasked);
     for (const item of items) {
       const results = item.branches.map(({ asks }) => ({ nll: new Float64Array(asks.length), picks: asks.map((): Float32Array | null => null) }));
       for (const [b, { ids, asks, shared: continues }] of item.branches.entries()) {
@@ -206,7 +206,7 @@ export async function generateUnit(model: Generator, tokenizer: Tokenizer, { gro
   return all.map((w) => w.item.output([], { text: w.text, finish: w.finish ?? 'length' }));
 }
 
-const sharedAt = (own: number): Place => ({ shared: 0, length: 0, own });
+const sharedAt = (own: number): Place => ({ shared: 0, length: 0, own, isShared: true });
 
 function writing(item: Item, place: Place, tokenizer: Tokenizer, shared: Uint32Array): Writing {
   const [{ ids }] = item.branches;
