@@ -8,6 +8,7 @@ import { ScionError } from '../../base/errors.ts';
 import { Sha256 } from '../../base/sha256.ts';
 import { scoreWindows } from '../../infer/score.ts';
 import type { Tokenizer } from '../../text/tokenizer.ts';
+import { cutMiddle } from '../middle.ts';
 import type { Method, Prompted, SampleOutput } from '../types.ts';
 import { type AskRef, type Branch, BranchList, commonLength, NO_LABEL, pickedAt, rowsOf } from './branches.ts';
 import { letterIds } from './letters.ts';
@@ -91,13 +92,6 @@ export function promptHash({ prefix, body }: Prompted): string {
   const hash = new Sha256();
   hash.update(utf8.encode(prefix + body));
   return hash.hex();
-}
-
-/** The first and the last half of ids that are too many. */
-function cutMiddle(ids: readonly number[], most: number): readonly number[] {
-  if (ids.length <= most) return ids;
-  const head = most - (most >> 1);
-  return [...ids.slice(0, head), ...ids.slice(ids.length - (most >> 1))];
 }
 
 /** A question encoded: its asks over whole texts, before what is shared is taken off. */

@@ -1,8 +1,7 @@
 /**
  * Prompts longer than a model's context. Shots go first, the last one first, since a prompt with fewer is still a prompt; what is too long
- * without any loses its middle (what the original does: a question stands at an end) or is read through a moving window.
+ * without any loses its middle when it is encoded (`cutMiddle`); whole texts are read through a moving window (`scoreWindows`).
  */
-import { ScionError } from '../../base/errors.ts';
 import { type TaskPrompt, withShots } from './prompts.ts';
 
 /** What became of prompts. */
@@ -34,34 +33,4 @@ export function fitShots(prompts: readonly TaskPrompt[], count: (text: string) =
     return kept;
   });
   return { prompts: out, fewer, tooLong };
-}
-
-/** Ids cut to `room` in the middle: the first half and the last half stay, the last one longer where it is odd. */
-export function cutMiddle(ids: readonly number[], room: number): readonly number[] {
-  if (ids.length <= room) return ids;
-  const first = Math.floor(room / 2);
-  return [...ids.slice(0, first), ...ids.slice(ids.length - (room - first))];
-}
-
-/** A part of a long text: ids from `from` to `to` are read, those from `scored` on are scored. */
-export interface Window {
-  readonly from: number;
-  readonly to: number;
-  readonly scored: number;
-}
-
-/**
- * Windows over `length` ids that score each id once with at least `context - stride` ids before it (fewer only at the beginning).
- * The first id is scored where something (a begin mark) stands before it; that is the caller's to know.
- */
-export function slidingWindows(length: number, context: number, stride: number): Window[] {
-  if (!(Number.isInteger(context) && context >= 1 && Number.isInteger(stride) && stride >= 1 && stride <= context))
-    throw new ScionError('usage', `a window of ${context} ids moved by ${stride}; the stride is 1 to the window's length`, { context, stride });
-  const out: Window[] = [];
-  for (let scored = 0; scored < length; ) {
-    const to = Math.min(length, scored === 0 ? context : scored + stride);
-    out.push({ from: Math.max(0, to - context), to, scored });
-    scored = to;
-  }
-  return out;
 }

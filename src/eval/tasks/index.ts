@@ -15,7 +15,7 @@ import { ANY_SUBJECT, type ReadFile, readQuestions, readShots } from './sources.
 import { builtinNames, type EvalTask, fits, partOf, readTask } from './task.ts';
 
 export { changedRows, type Digests, digestOf, digestsOf } from './digest.ts';
-export { cutMiddle, type Fitted, fitShots, slidingWindows, type Window } from './fit.ts';
+export { type Fitted, fitShots } from './fit.ts';
 export { type TaskPrompt, toPrompt, withShots } from './prompts.ts';
 export type { Problem } from './rows.ts';
 export { COMPATS, type Compat } from './schema.ts';
