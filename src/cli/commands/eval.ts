@@ -6,6 +6,7 @@
 import { ScionError } from '../../base/errors.ts';
 import { visible } from '../../base/markup.ts';
 import { baseName, joinPath } from '../../base/path.ts';
+import { acquireLock, type FolderLock } from '../../checkpoint/lock.ts';
 import { ask, fitEvaluation, joinNeeds, type Prepared, prepare, promptHash } from '../../eval/engine/index.ts';
 import { metrics } from '../../eval/metrics/index.ts';
 import {
@@ -30,10 +31,12 @@ import type { Tokenizer } from '../../text/tokenizer.ts';
 import type { Command, Context } from '../command.ts';
 import { countOf, MODEL_FLAGS, type ModelOnDisk, openModel, tokenizerOf, withGenerator } from '../load-model.ts';
 import { duration } from '../status.ts';
+import { checkQuestions, questionsOf, writeSubmissions } from './eval-folder.ts';
 
 const METHODS: readonly Method[] = ['letters', 'letter-perplexity', 'option-likelihood', 'generate', 'target-loss', 'text-loss'];
-/** Milliseconds between two syncs of the samples. */
+/** Milliseconds between two syncs of the samples, and between two renewals of the folder's lock. */
 const SYNC_MS = 5000;
+const RENEW_MS = 30_000;
 
 /** A task by one method, and what was left out of it. */
 interface Chosen extends AskedTask {
@@ -135,6 +138,7 @@ async function askModel(
   tasks: readonly Ready[],
   path: string,
   name: string,
+  lock: FolderLock,
 ): Promise<SampleLine[][]> {
   const { flags, status, stop } = context;
   const expected = tasks.flatMap(({ task, method, prompts }) =>
@@ -162,6 +166,7 @@ async function askModel(
           const began = machine.now();
           const first = lines.length;
           let synced = machine.now();
+          let renewed = synced;
           let begin = 0;
           for (const task of tasks) {
             const end = begin + task.prompts.length;
@@ -174,6 +179,10 @@ async function askModel(
                 if (now - synced > SYNC_MS) {
                   await file.sync();
                   synced = machine.now();
+                }
+                if (now - renewed > RENEW_MS) {
+                  await lock.refresh();
+                  renewed = now;
                 }
                 const left = ((expected.length - lines.length) * (now - began)) / Math.max(1, lines.length - first) / 1000;
                 status.set(
@@ -218,6 +227,95 @@ function short(results: readonly TaskResult[]): Record<string, Record<string, un
   return out;
 }
 
+/** Asks every model, writes what they gave and how they compare. */
+async function compare(context: Context, machine: Host, tasks: readonly Chosen[], paths: readonly string[], out: string, lock: FolderLock): Promise<void> {
+  const { flags, print, status, result } = context;
+  const { files } = machine;
+  const names = namesOf(paths);
+  const submissions: string[] = [];
+  const models: (ModelResult & { fewer: readonly number[]; cut: number })[] = [];
+  for (const [i, path] of paths.entries()) {
+    const model = await openModel(files, path);
+    const { config, warnings } = model.source;
+    let tokenizer: Tokenizer | null;
+    let asked: Ready[];
+    try {
+      tokenizer = await tokenizerOf(files, model, flags.string('tokenizer'));
+      if (!tokenizer) throw new ScionError('input', `${path} brings no tokenizer that is read; name one with --tokenizer`, { path });
+      for (const warning of warnings) status.note(`note: ${warning}`);
+      status.set(`encoding for ${visible(names[i])}`);
+      asked = ready(tasks, tokenizer, config.maxPositions, tokenizer.bosId ?? config.bosId);
+    } catch (error) {
+      await model.source.close();
+      throw error;
+    }
+    const dir = paths.length === 1 ? out : joinPath(out, `model-${i + 1}`);
+    await files.makeDir(dir);
+    const samples = joinPath(dir, 'samples.jsonl');
+    if (flags.boolean('fresh')) await files.remove(samples);
+    const { step } = model;
+    const lines = await askModel(context, machine, model, tokenizer, asked, samples, names[i], lock);
+    const results = asked.map((a, t) => resultOf(a, lines[t]));
+    for (const sent of await writeSubmissions(files, dir, questionsOf(asked), lines.flat())) {
+      submissions.push(sent);
+      print(`to send in ${sent}`);
+    }
+    models.push({ name: names[i], path, step, results, fewer: asked.map((a) => a.fewer), cut: asked.reduce((n, a) => n + a.prepared.cut, 0) });
+    for (const r of results) {
+      for (const [metric, { micro, unscored }] of Object.entries(r.metrics))
+        print(
+          `${visible(names[i]).padEnd(10)} ${r.asked.task.name} ${r.asked.method} ${metric}: ${micro ? `${micro.value.toFixed(4)} (${micro.low.toFixed(4)} to ${micro.high.toFixed(4)}, n ${micro.n})` : 'nothing could be scored'}${unscored.n > 0 ? `, ${unscored.n} unscored` : ''}`,
+        );
+    }
+  }
+  const pairs = pairsOf(models);
+  const notes = [
+    ...tasks.map(
+      ({ loaded, method, prompts }) =>
+        `${loaded.task.name} by ${method}: ${prompts.length} of ${loaded.available} questions, ${loaded.problems.length} broken rows left out${Object.keys(loaded.fewerShots).length > 0 ? `, fewer examples than asked for in ${Object.keys(loaded.fewerShots).length} subjects` : ''}${loaded.task.compat ? `, protocol of ${loaded.task.compat}` : ''}.`,
+    ),
+    ...models.flatMap(({ name, fewer, cut }) =>
+      fewer.some((n) => n > 0) || cut > 0
+        ? [`${name}: ${fewer.reduce((a, b) => a + b, 0)} prompts with fewer examples, ${cut} with their middle cut out, since its context is short.`]
+        : [],
+    ),
+  ];
+  const report = joinPath(out, 'report.html');
+  const summary = {
+    models: models.map(({ name, path, step, results, fewer }) => ({
+      name,
+      path,
+      step,
+      tasks: results.map((r, t) => ({ task: r.asked.task.name, method: r.asked.method, compat: r.asked.task.compat, ...toJson(r, fewer[t]) })),
+    })),
+    tasks: tasks.map(({ task, method, prompts, loaded }) => ({
+      task: task.name,
+      method,
+      title: task.title,
+      questions: prompts.length,
+      available: loaded.available,
+      fewerShots: loaded.fewerShots,
+      problems: loaded.problems,
+    })),
+    comparisons: pairs,
+  };
+  await writeWhole(files, joinPath(out, 'results.json'), jsonBytes(summary));
+  await writeWhole(files, report, new TextEncoder().encode(evalPage(models, pairs, { notes })));
+  for (const { task, method, a, b, test, pHolm } of pairs)
+    print(
+      `paired     ${task} ${method}: ${visible(a)} ${test.difference >= 0 ? '+' : ''}${test.difference.toFixed(4)} against ${visible(b)}, p ${pHolm.toFixed(4)}`,
+    );
+  print(`report     ${report}`);
+  result({
+    tasks: short(models[0].results),
+    ...(models.length > 1 && { models: models.map((m) => ({ name: m.name, path: m.path, tasks: short(m.results) })), comparisons: pairs }),
+    samples: models.reduce((n, m) => n + m.results.reduce((k, r) => k + r.lines.length, 0), 0),
+    results: joinPath(out, 'results.json'),
+    report,
+    ...(submissions.length > 0 && { submissions }),
+  });
+}
+
 export const command: Command = {
   name: 'eval',
   summary: 'asks models the questions of benchmarks: scores with intervals, one page to compare them',
@@ -242,7 +340,7 @@ export const command: Command = {
     'scion eval --model models/base --tasks gsm8k --data bench --few-shot 4 --out results/gsm8k --json',
   ],
   async run(context) {
-    const { flags, print, status, result } = context;
+    const { flags } = context;
     const machine = await host();
     const { files } = machine;
     const out = flags.need('out', 'a folder for samples, results and the report');
@@ -250,82 +348,12 @@ export const command: Command = {
     if (paths.length === 0) throw new ScionError('usage', 'scion eval needs --model DIR …');
     const tasks = await chooseTasks(context, files);
     await files.makeDir(out);
-    const names = namesOf(paths);
-    const models: (ModelResult & { fewer: readonly number[]; cut: number })[] = [];
-    for (const [i, path] of paths.entries()) {
-      const model = await openModel(files, path);
-      const { config, warnings } = model.source;
-      let tokenizer: Tokenizer | null;
-      let asked: Ready[];
-      try {
-        tokenizer = await tokenizerOf(files, model, flags.string('tokenizer'));
-        if (!tokenizer) throw new ScionError('input', `${path} brings no tokenizer that is read; name one with --tokenizer`, { path });
-        for (const warning of warnings) status.note(`note: ${warning}`);
-        status.set(`encoding for ${visible(names[i])}`);
-        asked = ready(tasks, tokenizer, config.maxPositions, tokenizer.bosId ?? config.bosId);
-      } catch (error) {
-        await model.source.close();
-        throw error;
-      }
-      const dir = paths.length === 1 ? out : joinPath(out, `model-${i + 1}`);
-      await files.makeDir(dir);
-      const samples = joinPath(dir, 'samples.jsonl');
-      if (flags.boolean('fresh')) await files.remove(samples);
-      const { step } = model;
-      const lines = await askModel(context, machine, model, tokenizer, asked, samples, names[i]);
-      const results = asked.map((a, t) => resultOf(a, lines[t]));
-      models.push({ name: names[i], path, step, results, fewer: asked.map((a) => a.fewer), cut: asked.reduce((n, a) => n + a.prepared.cut, 0) });
-      for (const r of results) {
-        for (const [metric, { micro, unscored }] of Object.entries(r.metrics))
-          print(
-            `${visible(names[i]).padEnd(10)} ${r.asked.task.name} ${r.asked.method} ${metric}: ${micro ? `${micro.value.toFixed(4)} (${micro.low.toFixed(4)} to ${micro.high.toFixed(4)}, n ${micro.n})` : 'nothing could be scored'}${unscored.n > 0 ? `, ${unscored.n} unscored` : ''}`,
-          );
-      }
+    const lock = await acquireLock(machine, out);
+    try {
+      await checkQuestions(files, out, questionsOf(tasks), flags.boolean('fresh'));
+      await compare(context, machine, tasks, paths, out, lock);
+    } finally {
+      await lock.release();
     }
-    const pairs = pairsOf(models);
-    const notes = [
-      ...tasks.map(
-        ({ loaded, method, prompts }) =>
-          `${loaded.task.name} by ${method}: ${prompts.length} of ${loaded.available} questions, ${loaded.problems.length} broken rows left out${Object.keys(loaded.fewerShots).length > 0 ? `, fewer examples than asked for in ${Object.keys(loaded.fewerShots).length} subjects` : ''}${loaded.task.compat ? `, protocol of ${loaded.task.compat}` : ''}.`,
-      ),
-      ...models.flatMap(({ name, fewer, cut }) =>
-        fewer.some((n) => n > 0) || cut > 0
-          ? [`${name}: ${fewer.reduce((a, b) => a + b, 0)} prompts with fewer examples, ${cut} with their middle cut out, since its context is short.`]
-          : [],
-      ),
-    ];
-    const report = joinPath(out, 'report.html');
-    const summary = {
-      models: models.map(({ name, path, step, results, fewer }) => ({
-        name,
-        path,
-        step,
-        tasks: results.map((r, t) => ({ task: r.asked.task.name, method: r.asked.method, compat: r.asked.task.compat, ...toJson(r, fewer[t]) })),
-      })),
-      tasks: tasks.map(({ task, method, prompts, loaded }) => ({
-        task: task.name,
-        method,
-        title: task.title,
-        questions: prompts.length,
-        available: loaded.available,
-        fewerShots: loaded.fewerShots,
-        problems: loaded.problems,
-      })),
-      comparisons: pairs,
-    };
-    await writeWhole(files, joinPath(out, 'results.json'), jsonBytes(summary));
-    await writeWhole(files, report, new TextEncoder().encode(evalPage(models, pairs, { notes })));
-    for (const { task, method, a, b, test, pHolm } of pairs)
-      print(
-        `paired     ${task} ${method}: ${visible(a)} ${test.difference >= 0 ? '+' : ''}${test.difference.toFixed(4)} against ${visible(b)}, p ${pHolm.toFixed(4)}`,
-      );
-    print(`report     ${report}`);
-    result({
-      tasks: short(models[0].results),
-      ...(models.length > 1 && { models: models.map((m) => ({ name: m.name, path: m.path, tasks: short(m.results) })), comparisons: pairs }),
-      samples: models.reduce((n, m) => n + m.results.reduce((k, r) => k + r.lines.length, 0), 0),
-      results: joinPath(out, 'results.json'),
-      report,
-    });
   },
 };

@@ -28,17 +28,26 @@ export function metricsOf(task: EvalTask, subject: string, method: Method): read
   return partOf(task, subject).metrics[method] ?? [];
 }
 
+/**
+ * What the first metric that sees a choice sees. Without a published answer metrics score nothing, so any letter stands in for it: what was chosen does not
+ * depend on what is right.
+ */
+function choiceOf({ task, method }: Pick<AskedTask, 'task' | 'method'>, { question }: TaskPrompt, output: SampleOutput): string | null {
+  const { subject, letters } = question;
+  const asked = question.answer === null && letters ? { ...question, answer: [letters[0]] } : question;
+  for (const name of metricsOf(task, subject, method)) {
+    const { chosen } = metrics[name](asked, output, partOf(task, subject).language);
+    if (chosen !== null) return chosen;
+  }
+  return null;
+}
+
 /** A line of an output: its scores under every metric of its subject. */
 export function scoredLine({ task, method }: AskedTask, prompt: TaskPrompt, output: SampleOutput): SampleLine {
   const { subject } = prompt.question;
   const scores: Record<string, number | null> = {};
-  let chosen: string | null = null;
-  for (const name of metricsOf(task, subject, method)) {
-    const scored = metrics[name](prompt.question, output, partOf(task, subject).language);
-    scores[name] = scored.score;
-    chosen ??= scored.chosen;
-  }
-  return { ...output, scores, chosen };
+  for (const name of metricsOf(task, subject, method)) scores[name] = metrics[name](prompt.question, output, partOf(task, subject).language).score;
+  return { ...output, scores, chosen: choiceOf({ task, method }, prompt, output) };
 }
 
 /** All figures of a task's lines; `lines[i]` answers `asked.prompts[i]`. */
