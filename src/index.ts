@@ -23,6 +23,26 @@ export { BucketLoader, openPacked, packShards } from './data/packed/index.ts';
 export { SAMPLE_SHA256, type SampleQuestion, sampleCorpus, sampleDigest, sampleQuestions, sampleSplits } from './data/sample/index.ts';
 export { measureHoldout, type TrainedVocab, type TrainVocabOptions, trainVocab } from './data/train-vocab.ts';
 export { askChoices, type ChoiceQuestion } from './eval/choice.ts';
+export { ask as askPrepared, evaluate, fitEvaluation, joinNeeds, type Prepared, prepare as preparePrompts } from './eval/engine/index.ts';
+export {
+  agreementOf,
+  type Battle,
+  battleJobs,
+  builtinPrompts,
+  conversationJobs,
+  Endpoint,
+  humanOrder,
+  readAnswers,
+  reportBattles,
+  reportHuman,
+  reportRatings,
+  runJudge,
+  scoreJobs,
+} from './eval/judge/index.ts';
+export { type Aggregate, aggregate, bootstrap, metrics, pairedTest } from './eval/metrics/index.ts';
+export { type AskedTask, evalPage, type ModelResult, pairsOf, resultOf, SampleFile, type SampleLine, scoredLine } from './eval/report/index.ts';
+export { builtinNames as builtinTasks, fitShots, type LoadedTask, loadTask, readTask, toSubmission } from './eval/tasks/index.ts';
+export type { Method, Metric, Prompted, Question, SampleOutput } from './eval/types.ts';
 export { type DeviceOptions, GpuDevice } from './gpu/device.ts';
 export { expandKernel } from './gpu/expand.ts';
 export { assumedFacts, type DeviceFacts } from './gpu/facts.ts';
