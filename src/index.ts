@@ -44,8 +44,9 @@ export { type AskedTask, evalPage, type ModelResult, pairsOf, resultOf, SampleFi
 export { builtinNames as builtinTasks, fitShots, type LoadedTask, loadTask, readTask, toSubmission } from './eval/tasks/index.ts';
 export type { Method, Metric, Prompted, Question, SampleOutput } from './eval/types.ts';
 export { type DeviceOptions, GpuDevice } from './gpu/device.ts';
-export { expandKernel } from './gpu/expand.ts';
+export { expandKernel, type SourceOf } from './gpu/expand.ts';
 export { assumedFacts, type DeviceFacts } from './gpu/facts.ts';
+export { guardLoops } from './gpu/loop-guard.ts';
 export type { Host, HostFiles } from './host/index.ts';
 export { host, runtime } from './host/index.ts';
 export { Chat, streamText } from './infer/chat.ts';
@@ -66,11 +67,14 @@ export { type SummaryTable, summaryTables } from './recipe/summary.ts';
 export { differentiate } from './tensor/autodiff.ts';
 export { runOnce } from './tensor/eager.ts';
 export { Graph, type Value } from './tensor/graph.ts';
-export { measureDevice } from './tensor/measure.ts';
+export { type DeviceSpeed, measureDevice } from './tensor/measure.ts';
 export { type Plan, planGraph } from './tensor/plan.ts';
 export { evaluateReference } from './tensor/reference.ts';
 export { Session } from './tensor/session.ts';
 export { States } from './tensor/states.ts';
+export { compileTrial, type Diagnostic, type OutputCheck, type Phase, runTrial, type SizeCheck, type TrialReport, type TrialTime } from './tensor/trial.ts';
+export { caseOfTrial, LADDERS, settingOf, TRIALS, trialOf } from './tensor/trials/index.ts';
+export type { Setting, Trial } from './tensor/trials/types.ts';
 export { addTallies, ratesOf, type TextTally, TokenizerTally, unreachableIds } from './text/compare.ts';
 export {
   type ExpandOptions,

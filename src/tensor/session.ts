@@ -123,7 +123,10 @@ export class Program {
         continue;
       }
       const pipeline = device.pipeline(command.kernel, command.switches, command.constants, command.entry);
-      const entries: GPUBindGroupEntry[] = pipeline.kernel.bindings.map((b) => ({ binding: b.index, resource: this.resource(command.bind[b.name]) }));
+      const entries: GPUBindGroupEntry[] = pipeline.kernel.bindings.map((b) => ({
+        binding: b.index,
+        resource: b.name in command.bind ? this.resource(command.bind[b.name]) : session.besides(b.name),
+      }));
       if (pipeline.kernel.params.length > 0) {
         invariant(this.uniforms, 'uniform buffer exists');
         entries.unshift({
@@ -222,6 +225,24 @@ export class Program {
       }
     }
     this.device.submit([this.finish(encoding)]);
+  }
+
+  /** Submits the launches of one kernel alone, as the last run left their data, `times` over in a single pass: for timing it. */
+  repeat(kernel: string, times: number, scalars: StepScalars = {}, profiler?: Profiler): void {
+    this.device.check();
+    const encoder = this.device.raw.createCommandEncoder({ label: `${this.plan.name} ${kernel}` });
+    const pass = encoder.beginComputePass(profiler ? { timestampWrites: profiler.next() } : undefined);
+    for (let i = 0; i < times; i++) {
+      for (const launch of this.launches) {
+        if ('kind' in launch || launch.command.kernel !== kernel) continue;
+        pass.setPipeline(launch.pipeline.pipeline);
+        pass.setBindGroup(0, launch.group);
+        pass.dispatchWorkgroups(...resolveGrid(launch.command.grid, scalars));
+      }
+    }
+    pass.end();
+    profiler?.resolve(encoder);
+    this.device.submit([encoder.finish()]);
   }
 
   /** Buffer and offset of a reference. */
@@ -358,6 +379,7 @@ export class Session {
   private readonly pages: GPUBuffer[] = [];
   private readonly constants: GPUBuffer | null;
   private readonly constantOffsets: Map<string, number>;
+  private readonly beside: Readonly<Record<string, GPUBuffer>>;
   private readonly transfer: GPUBuffer | null;
   /** Where collectives leave the device, in sessions that have any. */
   readonly exchangeStaging: GPUBuffer | null;
@@ -365,10 +387,16 @@ export class Session {
   /**
    * Allocates for all plans. `share` takes over, without a copy, those state buffers of another session on the same
    * device that hold the same states at the same places (a training session's parameters, for generation); the
-   * rest is this session's own. The other session must outlive this one.
+   * rest is this session's own. The other session must outlive this one. `beside`: buffers for storage bindings of kernels
+   * that no plan knows of, by name (the playground's loop guard).
    */
-  constructor(device: GpuDevice, plans: Readonly<Record<string, Plan>>, options: { share?: Session; states?: States } = {}) {
+  constructor(
+    device: GpuDevice,
+    plans: Readonly<Record<string, Plan>>,
+    options: { share?: Session; states?: States; beside?: Readonly<Record<string, GPUBuffer>> } = {},
+  ) {
     this.device = device;
+    this.beside = options.beside ?? {};
     const list = Object.values(plans);
     this.states = options.states ?? list.find((p) => p.states)?.states ?? null;
     for (const p of list) invariant(!p.states || p.states === this.states, 'all programs of a session share one set of states');
@@ -408,6 +436,13 @@ export class Session {
     this.exchangeStaging = exchange > 0 ? device.createBuffer('exchange', exchange, USAGE.mapRead | USAGE.copyDst) : null;
     this.memory = memoryOf(list, taken);
     this.programs = Object.fromEntries(Object.entries(plans).map(([name, plan]) => [name, new Program(this, plan)]));
+  }
+
+  /** The buffer of a binding that no plan knows of. @throws ScionError where the kernel's text asks for one that nobody gave. */
+  besides(name: string): GPUBufferBinding {
+    const buffer = this.beside[name];
+    if (!buffer) throw new ScionError('internal', `a kernel binds "${name}", which the op that launches it does not have`);
+    return { buffer };
   }
 
   /** Buffer and offset of a plan's reference, other than its data. */

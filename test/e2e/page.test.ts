@@ -2,8 +2,7 @@
  * The page as a visitor uses it: the whole graft runs in a Worker, is paused, reloaded in the middle and goes on exactly, is watched by a second tab, leaves a model
  * that `scion score` opens and that can be talked to; every stage agrees with Node's from the same checkpoint. And what the page says where there is no WebGPU.
  */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type BrowserContext, chromium, type Page } from 'playwright-core';
@@ -11,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { CHROMIUM_FLAGS, chromiumPath } from '../runtime/browser/page.ts';
 import { logLosses, retrain, unzipTo } from './browser-run.ts';
 import { scionJson } from './cli.ts';
-import { longestTask, openSite, PATIENCE, SHOTS, type Site } from './site.ts';
+import { barriers, longestTask, openSite, PATIENCE, SHOTS, type Site } from './site.ts';
 
 /** Steps of each stage that are held against Node's. */
 const COMPARED = 50;
@@ -46,16 +45,6 @@ const reaches = (page: Page, name: string, step: number) =>
       document.getElementById('f-stage')?.textContent === wanted && Number.parseInt(document.getElementById('f-step')?.textContent ?? '', 10) >= Number(least),
     [name, step] as const,
   );
-
-/** Rules of axe that are broken in a way that keeps people out. */
-async function barriers(page: Page): Promise<string[]> {
-  await page.evaluate(readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8'));
-  return page.evaluate(async () => {
-    const { axe } = globalThis as unknown as { axe: { run(): Promise<{ violations: { id: string; impact: string; nodes: { html: string }[] }[] }> } };
-    const { violations } = await axe.run();
-    return violations.filter(({ impact }) => impact === 'serious' || impact === 'critical').map(({ id, nodes }) => `${id}: ${nodes[0]?.html.slice(0, 120)}`);
-  });
-}
 
 describe('the page', () => {
   let site: Site;

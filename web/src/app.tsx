@@ -3,10 +3,11 @@ import { useSignal, useSignalEffect } from '@preact/signals';
 import type { ComponentType } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 import { hrefOf, route, VIEWS, type View } from './route.ts';
-import { active } from './state.ts';
+import { active, editedKernel } from './state.ts';
 import { FailurePanel } from './ui/failure.tsx';
 import { ThemeButton } from './ui/theme.tsx';
 import { TrainView } from './views/train.tsx';
+import { trainerWorker } from './workers.ts';
 
 const TITLES: Readonly<Record<View, string>> = { train: 'Train', vocabulary: 'Vocabulary', chat: 'Evaluate & chat', kernels: 'Kernels', device: 'Device' };
 
@@ -45,12 +46,32 @@ function ActiveNote() {
   );
 }
 
+/** Says that runs of this tab use a kernel that the visitor edited, and takes it back. */
+function EditedNote() {
+  const kernel = editedKernel.value;
+  if (kernel === null) return null;
+  return (
+    <p class="note" id="edited-note">
+      Runs of this tab train with your <a href={hrefOf('kernels', kernel)}>{kernel}</a>, until it is closed.{' '}
+      <button
+        type="button"
+        onClick={() => {
+          editedKernel.value = null;
+          void trainerWorker().trainWith(null);
+        }}
+      >
+        Take the shipped one again
+      </button>
+    </p>
+  );
+}
+
 export function App() {
   const { view, rest } = route.value;
   const main = useRef<HTMLElement>(null);
   const first = useRef(true);
   useEffect(() => {
-    document.title = `${rest === '' ? TITLES[view] : rest} · scion`;
+    document.title = `${rest === '' ? TITLES[view] : rest.replace(/\?.*$/, '')} · scion`;
     // A new view is a new page to whoever hears it read out; the first one begins at the top anyway.
     if (!first.current) main.current?.focus();
     first.current = false;
@@ -77,6 +98,7 @@ export function App() {
       <main ref={main} id="main" tabIndex={-1}>
         <FailurePanel />
         <ActiveNote />
+        <EditedNote />
         <Outlet />
       </main>
     </>

@@ -3,6 +3,8 @@
  * what is thrown across loses its kind.
  */
 
+import type { DeviceSpeed, Diagnostic, Phase, Setting, TrialReport } from '../../src/index.ts';
+
 /** An error with the kind that decides what the page advises. */
 export interface Failure {
   readonly kind: string;
@@ -232,6 +234,25 @@ export interface ScionWorker {
   stopWriting(): Promise<void>;
   closeModel(): Promise<Outcome<null>>;
   kernels(): Promise<Outcome<readonly KernelView[]>>;
+  /** What the compiler says of a text; empty if nothing. */
+  compileKernel(draft: KernelDraft): Promise<Outcome<readonly Diagnostic[]>>;
+  /** Checks a text, and times it if it is right. */
+  runKernel(draft: KernelDraft, listen: (phase: Phase) => void): Promise<Outcome<TrialReport>>;
+  /** The most this device does, measured. */
+  roofs(): Promise<Outcome<RoofView>>;
+  /** From now on this Worker trains with the text, once it has been found right; null for the shipped kernels. */
+  trainWith(draft: KernelDraft | null): Promise<Outcome<TrialReport | null>>;
+}
+
+/** A kernel's text with the setting it is tried at. */
+export interface KernelDraft extends Setting {
+  readonly kernel: string;
+  readonly text: string;
+}
+
+/** Operations and bytes a second, and what they were measured on. */
+export interface RoofView extends DeviceSpeed {
+  readonly device: string;
 }
 
 /** A kernel as it is shipped. */
@@ -241,4 +262,10 @@ export interface KernelView {
   /** Its opening lines, by name: Purpose, Formula, … */
   readonly header: readonly (readonly [string, string])[];
   readonly text: string;
+  /** Others that do the same, the naive one first, this one among them; empty for none. */
+  readonly ladder: readonly string[];
+  /** By letter: the usual size, and the ugly one that is always checked too. */
+  readonly sizes: Readonly<Record<string, readonly [number, number]>>;
+  readonly options: Readonly<Record<string, readonly string[]>>;
+  readonly dtypes: readonly ('f32' | 'f16')[];
 }

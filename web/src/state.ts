@@ -33,5 +33,8 @@ export interface Active {
 }
 export const active = signal<Active | null>(null);
 
+/** The edited kernel that the trainer took in this visit; null for the shipped ones. */
+export const editedKernel = signal<string | null>(null);
+
 /** How the last run of this tab ended, in words; told once. */
 export const ended = signal<{ readonly name: string; readonly text: string } | null>(null);

@@ -2,29 +2,10 @@
  * Cases of embed: both dtypes in and out, ids out of range, row windows of a faked small binding limit,
  * gradients from segment tables (sorted by id, as the data loader makes them).
  */
-import { Random } from '../../../src/base/random.ts';
 import { add } from '../../../src/tensor/ops/elementwise.ts';
 import { embed } from '../../../src/tensor/ops/embed.ts';
+import { idsOfBatch } from '../../../src/tensor/trials/pointwise.ts';
 import type { OpCase } from '../case.ts';
-
-/** Ids of a batch and what the gradient needs, made as a host would. */
-function batch(seed: number, n: number, V: number): { ids: number[]; order: number[]; starts: number[]; segmentIds: number[]; segments: number } {
-  const random = new Random(seed);
-  // Squared, so that some ids come often and most never.
-  const ids = Array.from({ length: n }, () => Math.floor(random.uniform() ** 2 * V));
-  const order = ids.map((_, i) => i).sort((a, b) => ids[a] - ids[b] || a - b);
-  const starts: number[] = [];
-  const segmentIds: number[] = [];
-  order.forEach((position, k) => {
-    if (k > 0 && ids[order[k - 1]] === ids[position]) return;
-    starts.push(k);
-    segmentIds.push(ids[position]);
-  });
-  const segments = starts.length;
-  while (starts.length < n + 1) starts.push(n);
-  while (segmentIds.length < n) segmentIds.push(0);
-  return { ids, order, starts, segmentIds, segments };
-}
 
 interface Sizes {
   readonly V: number;
@@ -57,7 +38,7 @@ const sizes: readonly Sizes[] = [
 
 export const cases: OpCase[] = [];
 for (const { V, D, n, table, out, limit, twice } of sizes) {
-  const b = batch(V * 1000 + D, n, V);
+  const b = idsOfBatch(V * 1000 + D, n, V);
   cases.push({
     op: 'embed',
     name: `embed ${table}->${out} V ${V} D ${D} N ${n}${limit ? ` bindings of ${limit}` : ''}${twice ? ' twice' : ''}`,

@@ -17,6 +17,7 @@ import {
 } from '../../../src/index.ts';
 import type { Listen, PlanView, RecipeChoice, RunEnd, StepPoint } from '../protocol.ts';
 import { OneAtATime } from './answer.ts';
+import { editedKernel } from './edited.ts';
 import { checkName, hasStorage, readText, runDir, runLock, validationPoint } from './runs.ts';
 
 /** Milliseconds between two messages about steps. */
@@ -164,6 +165,7 @@ export function runRecipeHere(name: string, given: string | null, listen: Listen
           version: VERSION,
           // The pipeline's own workers are files of a checkout; here its tasks run in this one.
           workers: 1,
+          device: editedKernel() ?? {},
           stop,
           onStep(event) {
             title = event.title;

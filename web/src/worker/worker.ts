@@ -11,6 +11,7 @@ const runs = () => import('./runs.ts');
 const train = () => import('./train.ts');
 const talk = () => import('./talk.ts');
 const words = () => import('./words.ts');
+const kernels = () => import('./kernels.ts');
 
 const worker: ScionWorker = {
   device: () => answering(deviceView),
@@ -34,7 +35,11 @@ const worker: ScionWorker = {
   write: (prompt, options, listen) => answering(async () => (await talk()).write(prompt, options, listen)),
   stopWriting: async () => (await talk()).stopWriting(),
   closeModel: () => answering(async () => (await talk()).closeModel()),
-  kernels: () => answering(async () => (await import('./kernels.ts')).kernelViews()),
+  kernels: () => answering(async () => (await kernels()).kernelViews()),
+  compileKernel: (draft) => answering(async () => (await kernels()).compileKernel(draft)),
+  runKernel: (draft, listen) => answering(async () => (await kernels()).runKernel(draft, listen)),
+  roofs: () => answering(async () => (await kernels()).measureRoofs()),
+  trainWith: (draft) => answering(async () => (await kernels()).trainWith(draft)),
 };
 
 Comlink.expose(worker);
