@@ -1,3 +1,4 @@
+/** The loop guard on a text with every kind of loop: each is counted, and nothing else changes. */
 import { describe, expect, test } from 'vitest';
 import { GUARD, guardLoops } from './loop-guard.ts';
 
