@@ -120,6 +120,11 @@ export function meshOf(flags: Flags, started = 1): MeshShape {
 function checkMesh(flags: Flags, shape: MeshShape): void {
   const zero = flags.number('zero') as ZeroStage;
   checkPlace({ shape, rank: 0, zero });
+  if (flags.has('sequence') && shape.sp === 1)
+    throw new ScionError(
+      'usage',
+      `--sequence says how sp ranks split packs; the mesh ${meshName(shape)} has none: add for example --mesh sp=2, or leave it out`,
+    );
   if (flags.has('accumulate')) microsOfRank(new Array(flags.number('accumulate')).fill(0), shape.dp, 0, zero >= 2);
 }
 
