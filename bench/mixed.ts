@@ -1,11 +1,10 @@
 /**
  * `node bench/mixed.ts [--steps 2000] [--seeds 3] [--size quick|full] [--json FILE]`: the sample's model from nothing, so many steps in f32, in mixed precision, and in f32
- * by the plain kernels, which add in another order. The last is the floor of the comparison: two runs that round differently part ways at these warm
+ * with each step in halves, whose gradients add in another order. The last is the floor of the comparison: two runs that round differently part ways at these warm
  * rates whatever their precision, so ends are compared by held-out loss and by the mean over seeds. Skipped steps are counted: none is wanted without an overflow.
  */
 import process from 'node:process';
 import { parseArgs } from 'node:util';
-import type { DeviceOptions } from '../src/gpu/device.ts';
 import { Run } from '../src/train/run.ts';
 import { prepareSampleRun, SAMPLE_SIZES, sampleTexts } from '../src/train/sample-run.ts';
 import { writeResults } from './lib/result-file.ts';
@@ -22,28 +21,27 @@ if (flags.size !== 'quick' && flags.size !== 'full') throw new Error(`--size ${f
 const size = { ...SAMPLE_SIZES[flags.size], steps: Number(flags.steps), validation: 120 };
 /** Training losses at the end that are averaged: one batch is noise. */
 const LAST = 100;
-const WAYS: Readonly<Record<string, { readonly precision: 'f32' | 'mixed'; readonly device: DeviceOptions }>> = {
-  f32: { precision: 'f32', device: {} },
-  'f32 by plain kernels': { precision: 'f32', device: { profile: 'generic' } },
-  mixed: { precision: 'mixed', device: {} },
+const WAYS: Readonly<Record<string, { readonly precision: 'f32' | 'mixed'; readonly accumulate: number }>> = {
+  f32: { precision: 'f32', accumulate: 1 },
+  'f32 in halves': { precision: 'f32', accumulate: 2 },
+  mixed: { precision: 'mixed', accumulate: 1 },
 };
 
 const prepared = prepareSampleRun(sampleTexts(size), size);
 
 async function train(seed: number, way: string) {
   const losses: number[] = [];
-  const { precision, device } = WAYS[way];
+  const { precision, accumulate } = WAYS[way];
   const run = await Run.open({
     ...prepared,
-    setup: { ...prepared.setup, precision },
-    accumulate: 1,
+    setup: { ...prepared.setup, precision, batch: size.batch / accumulate },
+    accumulate,
     seed,
     validateEvery: 0,
     saveEvery: 0,
     out: null,
     resume: false,
     version: 'bench',
-    device,
     hooks: { onStep: ({ loss }) => void losses.push(loss) },
   });
   const { steps, skippedSteps, lastValidation } = await run.train();
