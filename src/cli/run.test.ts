@@ -45,7 +45,7 @@ const SURFACE: Readonly<Record<string, string>> = {
   graft: 'add base batch data device dry-run fresh help json length lr out precision replay seed tokens workers',
   doctor: 'device help json seconds',
   train:
-    'accumulate batch clip config data device devices first-row help json keep lr mesh min-lr model optimizer out outlier precision profile prompts recompute resume save-every schedule seed steps tokenizer tokens transport validate-every validation validation-bytes validation-share warmup weight-decay z-loss zero',
+    'accumulate batch clip config data device devices first-row help json keep lr mesh min-lr model optimizer out outlier precision profile prompts recompute resume save-every schedule seed sequence steps tokenizer tokens transport validate-every validation validation-bytes validation-share warmup weight-decay z-loss zero',
   plan: 'accumulate batch budget config device gflops help html json limits model precision profile recompute steps tokens',
   score: 'adapter data device ema help json limit max-tokens model precision tokenizer window',
   eval: 'adapter budget compat data device ema few-shot fresh help json limit method model out precision seed shots-file subjects tasks tokenizer',
@@ -117,7 +117,8 @@ describe('wrong usage and input end with 2', () => {
     ['a mesh said twice', ['train', '--mesh', 'dp=2', '--devices', '2'], '--devices 2 is short for --mesh dp=2; give one of the two'],
     ['an axis of no mesh', ['train', '--mesh', 'dq=2'], '"dq=2" is no axis with a number of ranks'],
     ['a ZeRO stage of no paper', ['train', '--devices', '2', '--zero', '4'], 'ZeRO stage 4: 0, 1, 2 or 3'],
-    ['an axis that is not built', ['train', '--mesh', 'dp=2,sp=2'], 'the mesh has sp=2; this version spreads training over dp and tp'],
+    ['an axis that is not built', ['train', '--mesh', 'dp=2,pp=2'], 'the mesh has pp=2; this version spreads training over dp, sp and tp'],
+    ['a kind of sequence of no ranks', ['train', '--mesh', 'dp=2', '--sequence', 'ring'], '--sequence says how sp ranks split packs; the mesh dp=2 has none'],
     ['a foreign choice', ['export', '--model', MODEL, '--out', 'x', '--dtype', 'q4'], '--dtype takes one of f32, f16, bf16; got "q4"'],
   ] as [string, string[], string][])('%s', async (_, argv, message) => {
     expect(await runCommandLine(argv)).toBe(2);
