@@ -1,6 +1,7 @@
-/** Trials of attention: three families (naive, rows, tile), forward and both gradients, packed documents or a window, and the write into a key-value cache. */
+/** Trials of attention: three families (naive, rows, tile), forward and both gradients, packed documents or a window; joining two sets of keys; the write into a key-value cache. */
 import { ScionError } from '../../base/errors.ts';
 import { attention, attentionRanges } from '../ops/attention.ts';
+import { attentionMerge } from '../ops/attention_merge.ts';
 import { copy } from '../ops/copy.ts';
 import { kvWrite } from '../ops/kv.ts';
 import { requireRows, type Setting, type Trial } from './types.ts';
@@ -45,6 +46,24 @@ export const attentionTrials: readonly Trial[] = [
     ),
   ),
   { kernel: 'attention/attention_grad_dot', sizes: SIZES, options: OPTIONS, make: (s) => attentionCase(s, 'rows', true) },
+  {
+    kernel: 'attention/attention_merge',
+    sizes: { B: [2, 2], T: [128, 67], H: [8, 3], S: [64, 9] },
+    make: ({ sizes: { B, T, H, S }, dtype }) => {
+      requireRows(B * T);
+      const out = { shape: [B, T, H * S], dtype, fill: 'normal' } as const;
+      const stats = { shape: [B, H, T], dtype: 'f32', fill: { normal: 20 } } as const;
+      // Every third query sees nothing of the second set.
+      const ranges = Array.from({ length: B * T }, (_, i) => (i % 3 === 1 ? [5, 5, 0, 0] : [i % 2, 7, 0, 0])).flat();
+      return {
+        op: 'attention_merge',
+        inputs: { out, stats, more: out, moreStats: stats, ranges: { shape: [B, T, 4], dtype: 'u32', fill: { values: ranges } } },
+        build: (v) => ({
+          ...attentionMerge({ out: v.out, stats: v.stats }, { out: v.more, stats: v.moreStats }, v.ranges, { heads: H, kvHeads: H, headSize: S }),
+        }),
+      };
+    },
+  },
   {
     kernel: 'attention/kv',
     sizes: { B: [4, 2], T: [128, 5], C: [512, 40], H: [8, 4], K: [4, 2], S: [64, 10] },

@@ -5,6 +5,7 @@ import { copy, scaled } from '../ops/copy.ts';
 import { dropout } from '../ops/dropout.ts';
 import * as e from '../ops/elementwise.ts';
 import { embed } from '../ops/embed.ts';
+import { toHeads, toTokens } from '../ops/head_exchange.ts';
 import { noise } from '../ops/noise.ts';
 import { normal, randomBits, uniform } from '../ops/random.ts';
 import { rope, ropeTable } from '../ops/rope.ts';
@@ -68,6 +69,17 @@ export const pointwiseTrials: readonly Trial[] = [
       if (f) return { op: 'elementwise', inputs: { a: tensor(s), b: tensor(s) }, build: ({ a, b }) => ({ y: f(a, b) }) };
       return { op: 'elementwise', inputs: { x: tensor(s) }, build: ({ x }) => ({ y: UNARY[of as keyof typeof UNARY](x) }) };
     },
+  },
+  {
+    // One rank's part of what changes between tokens and heads is all of it; a row holds two sections of D.
+    kernel: 'elementwise/columns',
+    sizes: { B: [2, 3], T: [256, 7], D: [512, 26] },
+    options: { to: ['heads', 'tokens'] },
+    make: ({ sizes: { B, T, D }, options: { to = 'heads' }, dtype }) => ({
+      op: 'head_exchange',
+      inputs: { x: { shape: [B, T, 2 * D], dtype, fill: 'normal' } },
+      build: ({ x }) => ({ y: (to === 'heads' ? toHeads : toTokens)(x, { axis: 'sp', ranks: 1, rank: 0 }, [D, D]) }),
+    }),
   },
   { kernel: 'elementwise/copy', sizes: SIZES, make: (s) => ({ op: 'copy', inputs: { x: tensor(s) }, build: ({ x }) => ({ y: scaled(x, 0.75) }) }) },
   // A tensor that a launch binds twice is copied first, word by word.
