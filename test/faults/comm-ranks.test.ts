@@ -121,7 +121,8 @@ describe.each(['mpich', 'openmpi'] as const)('ranks of %s', { timeout: 240_000 }
     const job = await runJob({ library, ranks: RANKS, program: [PROGRAM, JSON.stringify({ seed: 1, settings: true })], env: { SCION_TEST_RANK: '3' } });
     expect(job.err).toContain('optimizer.seed is 7 on rank 0, rank 3 has 8');
     expect(job.code).not.toBe(0);
-    expect(job.out).toBe('');
+    // The launcher may have words of its own there, of ranks that it ended before they ended themselves.
+    expect(lines(job.out)).toEqual([]);
     await expectNobodyLeft(job.mark);
   });
 

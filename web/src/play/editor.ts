@@ -52,7 +52,7 @@ const wgsl = StreamLanguage.define<{ comment: boolean }>({
 const colours = HighlightStyle.define([
   { tag: tags.comment, color: 'var(--soft)', fontStyle: 'italic' },
   { tag: tags.keyword, color: 'var(--c4)', fontWeight: '600' },
-  { tag: tags.typeName, color: 'var(--train)' },
+  { tag: tags.typeName, color: 'var(--type)' },
   { tag: tags.number, color: 'var(--held)' },
   { tag: tags.meta, color: 'var(--c6)' },
   { tag: tags.function(tags.variableName), color: 'var(--c3)' },
@@ -62,7 +62,7 @@ const looks = EditorView.theme({
   '&': { backgroundColor: 'var(--ground)', color: 'var(--ink)', fontSize: '0.85rem', borderRadius: '7px', maxHeight: '32rem' },
   '.cm-scroller': { fontFamily: 'ui-monospace, monospace', overflow: 'auto' },
   '.cm-gutters': { backgroundColor: 'var(--ground)', color: 'var(--soft)', border: 'none' },
-  '.cm-activeLine': { backgroundColor: 'color-mix(in srgb, var(--accent) 8%, transparent)' },
+  '.cm-activeLine': { backgroundColor: 'color-mix(in srgb, var(--accent) 4%, transparent)' },
   '.cm-cursor': { borderLeftColor: 'var(--ink)' },
   '&.cm-focused': { outline: '3px solid var(--accent)' },
   '&.cm-focused > .cm-scroller > .cm-selectionLayer .cm-selectionBackground, .cm-selectionBackground': {
